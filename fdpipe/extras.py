@@ -1,0 +1,28 @@
+"""Optional libraries: the module, or one line that says how to install it."""
+
+import importlib
+import importlib.util
+from types import ModuleType
+
+from fdpipe.errors import MissingExtra
+
+
+def require(module: str, *, extra: str) -> ModuleType:
+    """Import `module`; raise `MissingExtra` with the install command where it is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise missing(module, extra=extra, because=str(error)) from error
+
+
+def is_installed(module: str) -> bool:
+    """Whether `module` can be found, without importing it."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def missing(what: str, *, extra: str, because: str = "not installed") -> MissingExtra:
+    """The error for something that the extra named would bring."""
+    return MissingExtra(f"{what} is needed and cannot be used ({because}): pip install 'fdpipe[{extra}]'")

@@ -1,0 +1,225 @@
+"""Every socket of the line. A worker is a frozen dataclass, in the room named beside its Protocol, that satisfies it.
+
+A worker's fields are its settings: `conf/<room>/<name>.yaml` holds their values. Constructing one does nothing.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+import numpy as np
+
+from fdpipe.arrays import Batch
+from fdpipe.artifacts import (
+    Artifact,
+    Candidate,
+    CheckResult,
+    Deployment,
+    Evaluation,
+    Examples,
+    Manifest,
+    Measured,
+    ModelRef,
+    Proof,
+    Ranges,
+    Release,
+    SourceModel,
+    Task,
+    TensorSpec,
+    Trial,
+)
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+Session = Mapping[str, int | float | str | bool]
+"""A candidate's session settings: `threads`, and whatever else its runtime knows."""
+
+
+class Source(Protocol):
+    """source/: where registered models live."""
+
+    def resolve(self, reference: str) -> ModelRef:
+        """Pin `name@alias`, `name/version` or `models:/…` to a version and its digest; `SourceError` if there is none."""
+
+    def download(self, ref: ModelRef, folder: Path) -> SourceModel:
+        """Bring the version's files into `folder` and read what they say of themselves."""
+
+    def publish(self, ref: ModelRef, tags: Mapping[str, str], alias: str | None) -> None:
+        """Write the verdict back: tags on the version and, after a deployment, an alias to it."""
+
+
+class Dataset(Protocol):
+    """dataset/: where rows come from."""
+
+    def identity(self, ref: ModelRef) -> str:
+        """What the rows are identified by without reading them all: a content digest, or a name that never changes."""
+
+    def read(self, ref: ModelRef) -> Examples:
+        """The rows for this model version; `SourceError` if they cannot be had."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """What a converter made: an ONNX file (with its external data beside it, if any) and the kind of its answers."""
+
+    path: Path
+    task: Task
+
+
+class Converter(Protocol):
+    """converter/: one registered format → ONNX."""
+
+    packages: ClassVar[tuple[str, ...]]
+    """The distributions whose versions decide what comes out."""
+
+    def accepts(self, model: SourceModel) -> bool:
+        """Whether this is the converter for it, from the MLmodel file's own words."""
+
+    def export(self, model: SourceModel, folder: Path) -> Export:
+        """Write the ONNX model into `folder`; outputs are `label` and `probabilities`, or `value`, or the model's own."""
+
+    def predict(self, model: SourceModel, features: Batch) -> dict[str, np.ndarray]:
+        """The original's own answers, under the same names as the export's outputs."""
+
+
+class Processor(Protocol):
+    """processor/: what stands around the graph, the same in evaluation, calibration, benchmark and service."""
+
+    def accepts(self, model: SourceModel) -> bool:
+        """Whether this is the processor for it, from its signature."""
+
+    def bind(self, model: SourceModel, inputs: Sequence[TensorSpec]) -> "Processor":
+        """The same processor with all it needs to know of this model in its fields."""
+
+    def prepare(self, records: Batch) -> dict[str, np.ndarray]:
+        """Columns or raw inputs → the graph's input tensors; `ValueError` with one line for what does not fit."""
+
+    def finish(self, outputs: Batch) -> dict[str, np.ndarray]:
+        """The graph's outputs → answers by name."""
+
+
+class Pass(Protocol):
+    """passes/: improves a graph within its format; quantizers are passes that use ranges."""
+
+    packages: ClassVar[tuple[str, ...]]
+    needs_ranges: ClassVar[bool]
+
+    def requires(self, source: Path) -> None:
+        """Raise `NotApplicable` with the reason where the graph is none for this pass."""
+
+    def apply(self, source: Path, target: Path, ranges: Ranges | None) -> None:
+        """Read the model at `source`, write the improved one to `target`."""
+
+    def ensures(self, source: Path, target: Path) -> None:
+        """Raise `NotApplicable` where the result does not hold what the pass promises."""
+
+
+class Calibrator(Protocol):
+    """calibrator/: the ranges of a graph's tensors, batch by batch, in memory that does not grow with the rows."""
+
+    packages: ClassVar[tuple[str, ...]]
+
+    def collect(self, model: Path, batches: Callable[[], Iterable[Batch]]) -> Mapping[str, tuple[float, float]]:
+        """(low, high) by tensor name; `batches()` may be called more than once, for methods of two passes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """What a search may combine: the sessions that each usable runtime offers, and the names of the recipes."""
+
+    runtimes: Mapping[str, tuple[Session, ...]]
+    recipes: tuple[str, ...]
+
+
+class Search(Protocol):
+    """search/: which candidates to try; a pure, seeded function of the trials so far."""
+
+    def propose(self, space: Space, trials: Sequence[Trial]) -> Sequence[Candidate]:
+        """The next candidates, which may run in parallel; none when it is done."""
+
+    def finalists(self, trials: Sequence[Trial]) -> Sequence[Trial]:
+        """The succeeded trials that go to the benchmark; the baseline joins them by itself."""
+
+
+class Engine(Protocol):
+    """An opened model. Thread-safe."""
+
+    def run(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Outputs by name for input tensors by name."""
+
+    def close(self) -> None:
+        """Give memory and device back."""
+
+
+class Runtime(Protocol):
+    """runtime/: the engine that executes a model."""
+
+    packages: ClassVar[tuple[str, ...]]
+
+    def check(self) -> None:
+        """Raise `MissingExtra` where its libraries or device are not here."""
+
+    def sessions(self) -> tuple[Session, ...]:
+        """The session settings worth trying on this machine, the default first."""
+
+    def ready(self, model: Artifact, folder: Path) -> Artifact:
+        """Turn an ONNX artifact into what this runtime opens, in `folder`; the same artifact where nothing is to be done."""
+
+    def open(self, artifact: Artifact, session: Session) -> Engine:
+        """Load it; the benchmark and the service use this very call."""
+
+
+class Metric(Protocol):
+    """metric/: quality of answers against labels."""
+
+    higher_is_better: ClassVar[bool]
+    unit: ClassVar[str]
+    needs_labels: ClassVar[bool]
+
+    def score(self, answers: Batch, labels: np.ndarray) -> float:
+        """The figure over all rows; `labels` are the original's answers where `needs_labels` is false."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What the gate knows of one candidate. `directions` says for each metric whether more is better; the incumbent is
+    the release now deployed for this target, evaluated on the same rows."""
+
+    candidate: Candidate
+    is_baseline: bool
+    evaluation: Evaluation
+    measured: Measured
+    directions: Mapping[str, bool]
+    incumbent: Evaluation | None
+    incumbent_release: str | None
+
+
+class Check(Protocol):
+    """gate/: one rule about a candidate."""
+
+    def judge(self, evidence: Evidence) -> CheckResult:
+        """The outcome with its figure, limit and sentence; a missing or non-finite figure fails."""
+
+
+class Deployer(Protocol):
+    """deployer/: makes a release the running service."""
+
+    def deploy(self, release: Release, proof: Proof, host: str, port: int) -> Deployment:
+        """Replace what runs, or do nothing where this release runs already; port 0 keeps the service's port or takes the
+        first free from 3000. `DeploymentError` leaves the old one running."""
+
+
+class Probe(Protocol):
+    """What a monitor puts into the running service."""
+
+    def observe(self, inputs: Batch, answers: Batch) -> None:
+        """See one answered request; must be fast and must not raise."""
+
+
+class Monitor(Protocol):
+    """monitor/: one level of figures at serve time (host, service, model)."""
+
+    def start(self, release: Manifest, registry: "CollectorRegistry") -> Probe:
+        """Register its metrics; `release` is `release.json`."""

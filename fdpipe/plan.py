@@ -1,0 +1,228 @@
+"""What one run is asked to do: typed, checked across fields, a JSON round trip, identified by a digest."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from enum import Enum, StrEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fdpipe import __version__, workers
+from fdpipe.artifacts import ModelRef
+from fdpipe.content import fingerprint
+from fdpipe.errors import ConfigError
+from fdpipe.interfaces import (
+    Calibrator,
+    Check,
+    Converter,
+    Dataset,
+    Deployer,
+    Metric,
+    Monitor,
+    Pass,
+    Processor,
+    Runtime,
+    Search,
+    Source,
+)
+
+
+class Orchestrator(StrEnum):
+    """Who runs the line."""
+
+    PREFECT = "prefect"
+    NONE = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A hardware profile. `runtimes` are those that it allows; `price_per_hour` is in the user's currency."""
+
+    name: str
+    runtimes: tuple[str, ...]
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Passes, then a calibrator and a quantizer where the recipe quantizes with ranges."""
+
+    passes: tuple[Pass, ...] = ()
+    calibrator: Calibrator | None = None
+    quantizer: Pass | None = None
+
+    def __post_init__(self) -> None:
+        """A quantizer that uses ranges has something that finds them."""
+        if self.quantizer is not None and self.quantizer.needs_ranges and self.calibrator is None:
+            raise ValueError("the quantizer needs ranges: name a calibrator")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataPlan:
+    """Where the rows of each role come from."""
+
+    evaluation: Dataset
+    calibration: Dataset | None = None
+    training: Dataset | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """How speed is measured. `seconds` is the budget for each batch size of one benchmark, `trial_seconds` that of a
+    provisional one; `threads` is for each candidate, and 0 means every core that this process may use."""
+
+    batch_sizes: tuple[int, ...] = (1, 8, 32)
+    seconds: float = 2.0
+    trial_seconds: float = 0.3
+    warmup_calls: int = 10
+    confidence: float = 0.99
+    threads: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Ranges."""
+        if not self.batch_sizes or min(self.batch_sizes) < 1:
+            raise ValueError("batch_sizes must be at least one whole number from 1")
+        if not (0 < self.trial_seconds <= self.seconds):
+            raise ValueError("seconds and trial_seconds must be above 0, trial_seconds not above seconds")
+        if not 0.5 <= self.confidence < 1:
+            raise ValueError("confidence must be from 0.5 to below 1")
+        if self.threads < 0 or self.warmup_calls < 0:
+            raise ValueError("threads and warmup_calls must not be negative")
+
+    def provisional(self) -> "Benchmark":
+        """The settings for a trial's first impression."""
+        return replace(self, seconds=self.trial_seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceSettings:
+    """The service. `port` 0 means the first free from 3000; REST of the Open Inference Protocol is on the next port.
+    `timeout_s` bounds a request, `max_body_mib` its size; `golden_requests` are asked by the proof."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    timeout_s: float = 60.0
+    max_body_mib: float = 64.0
+    golden_requests: int = 32
+
+    def __post_init__(self) -> None:
+        """Ranges."""
+        if not (self.port == 0 or 1024 <= self.port <= 65533):
+            raise ValueError("port must be 0, or from 1024 to 65533")
+        if self.timeout_s <= 0 or self.max_body_mib <= 0 or self.golden_requests < 1:
+            raise ValueError("timeout_s, max_body_mib and golden_requests must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One run's request. `model` is `name@alias`, `name/version` or `models:/…`; `pinned` its version, once known.
+
+    Mappings are by the names that configuration gives: a recipe's, a metric's, a check's.
+    """
+
+    model: str
+    target: Target
+    source: Source
+    data: DataPlan
+    converter: Mapping[str, Converter]
+    processor: Mapping[str, Processor]
+    runtime: Mapping[str, Runtime]
+    recipe: Mapping[str, Recipe]
+    search: Search
+    metric: Mapping[str, Metric]
+    gate: Mapping[str, Check]
+    deployer: Deployer
+    monitor: Mapping[str, Monitor] = field(default_factory=dict)
+    benchmark: Benchmark = Benchmark()
+    service: ServiceSettings = ServiceSettings()
+    orchestrator: Orchestrator = Orchestrator.NONE
+    pinned: ModelRef | None = None
+    versions: Mapping[str, str] = field(default_factory=lambda: {"fdpipe": __version__})
+
+    def __post_init__(self) -> None:
+        """The rules across fields."""
+        if not self.gate:
+            raise ConfigError("gate is empty: an empty gate would let everything pass; choose checks, as gate=[quality,speed]")
+        if not self.metric:
+            raise ConfigError("metric is empty: choose at least one, as metric=[accuracy]")
+        if not self.recipe or not self.runtime:
+            raise ConfigError("recipe and runtime must each name at least one")
+        if foreign := sorted(set(self.runtime) - set(self.target.runtimes)):
+            allowed = ", ".join(self.target.runtimes)
+            raise ConfigError(f"runtime={foreign[0]} is not allowed on target {self.target.name}: it allows {allowed}")
+
+    @property
+    def service_name(self) -> str:
+        """`<model>-<target>`."""
+        return f"{self.model_name}-{self.target.name}".lower().replace("_", "-")
+
+    @property
+    def model_name(self) -> str:
+        """The registered model's name, without alias, version and scheme."""
+        return self.model.removeprefix("models:/").partition("@")[0].partition("/")[0]
+
+    @property
+    def digest(self) -> str:
+        """The identity of what is asked, whichever way it was written."""
+        return fingerprint(self.to_dict())
+
+    def pin(self, ref: ModelRef) -> "Plan":
+        """The same plan for exactly this version."""
+        return replace(self, pinned=ref)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe data; `ConfigError` for a worker that holds arrays."""
+        return {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
+
+    def to_json(self) -> str:
+        """The plan as `fdpipe run --plan` reads it."""
+        return msgspec.json.format(msgspec.json.encode(self.to_dict()), indent=1).decode()
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Plan":
+        """The plan that `to_dict` wrote; `ConfigError` for anything else, and for one that other versions made."""
+        try:
+            plan = msgspec.convert(data, cls, dec_hook=_build)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"the plan is not valid: {error}") from error
+        here = {"fdpipe": __version__}
+        for name, wanted in plan.versions.items():
+            if here.get(name) != wanted:
+                raise ConfigError(
+                    f"the plan was made by {name} {wanted}, this is {here.get(name, 'not installed')}: plan again"
+                )
+        return plan
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Plan":
+        """The plan that `to_json` wrote."""
+        try:
+            return cls.from_dict(msgspec.json.decode(text))
+        except (msgspec.DecodeError, TypeError) as error:
+            raise ConfigError(f"the plan is not valid JSON: {error}") from error
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    if isinstance(value, Enum):
+        return value.value
+    if is_dataclass(value) and not isinstance(value, type):
+        if workers.room_of(value) is not None:
+            return workers.describe(value)
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+_ROOM_OF = {protocol: room for room, protocol in workers.ROOMS.items()}
+
+
+def _build(wanted: type, value: object) -> object:
+    room = _ROOM_OF.get(wanted)
+    if room is None or not isinstance(value, Mapping):
+        raise ConfigError(f"the plan is not valid: expected a worker, got {value!r}")
+    return workers.build(room, value)

@@ -1,0 +1,1 @@
+"""The stages: verbs, which decide when. A stage never names an engine; workers know how."""
