@@ -13,6 +13,8 @@
 A refusal by the gate is no error: it is a value, `fdpipe.artifacts.Rejection`.
 """
 
+import difflib
+from collections.abc import Iterable
 from enum import IntEnum
 
 
@@ -94,3 +96,11 @@ class DeploymentError(FdpipeError):
     """The service does not start, does not answer, or its port belongs to something else."""
 
     exit_code = Exit.DEPLOYMENT
+
+
+def among(wrong: str, choices: Iterable[str]) -> str:
+    """The end of a message about a name that is not known: the choices, and the one that was probably meant."""
+    names = sorted(set(choices))
+    near = difflib.get_close_matches(wrong, names, n=1)
+    listed = f"choose from {', '.join(names)}" if names else "there is nothing to choose from"
+    return f"{listed} (did you mean {near[0]}?)" if near else listed

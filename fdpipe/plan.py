@@ -1,5 +1,6 @@
 """What one run is asked to do: typed, checked across fields, a JSON round trip, identified by a digest."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum, StrEnum
@@ -8,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from fdpipe import __version__, workers
+from fdpipe import workers
 from fdpipe.artifacts import ModelRef
 from fdpipe.content import fingerprint
 from fdpipe.errors import ConfigError
@@ -43,6 +44,13 @@ class Target:
     runtimes: tuple[str, ...]
     description: str = ""
 
+    def __post_init__(self) -> None:
+        """A name that can be part of a service's name and of an alias."""
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name):
+            raise ValueError("name must begin with a letter or digit and have only these, '_', '-' and '.'")
+        if not self.runtimes:
+            raise ValueError("runtimes must name at least one")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -68,9 +76,25 @@ class DataPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """How far the export may be from the original: labels that differ among all rows, the largest absolute difference of
+    a probability, the largest relative difference of any other figure."""
+
+    flips: int = 0
+    probabilities: float = 1e-5
+    values: float = 1e-4
+
+    def __post_init__(self) -> None:
+        """Ranges."""
+        if min(self.flips, self.probabilities, self.values) < 0:
+            raise ValueError("flips, probabilities and values must not be negative")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Benchmark:
     """How speed is measured. `seconds` is the budget for each batch size of one benchmark, `trial_seconds` that of a
-    provisional one; `threads` is for each candidate, and 0 means every core that this process may use."""
+    provisional one; `threads` is for each candidate, and 0 means every core that this process may use; `memory` asks for
+    each candidate's peak memory, in a process of its own."""
 
     batch_sizes: tuple[int, ...] = (1, 8, 32)
     seconds: float = 2.0
@@ -79,6 +103,7 @@ class Benchmark:
     confidence: float = 0.99
     threads: int = 0
     seed: int = 0
+    memory: bool = True
 
     def __post_init__(self) -> None:
         """Ranges."""
@@ -93,7 +118,7 @@ class Benchmark:
 
     def provisional(self) -> "Benchmark":
         """The settings for a trial's first impression."""
-        return replace(self, seconds=self.trial_seconds)
+        return replace(self, seconds=self.trial_seconds, memory=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,14 +160,17 @@ class Plan:
     gate: Mapping[str, Check]
     deployer: Deployer
     monitor: Mapping[str, Monitor] = field(default_factory=dict)
+    parity: Tolerance = Tolerance()
     benchmark: Benchmark = Benchmark()
     service: ServiceSettings = ServiceSettings()
     orchestrator: Orchestrator = Orchestrator.NONE
     pinned: ModelRef | None = None
-    versions: Mapping[str, str] = field(default_factory=lambda: {"fdpipe": __version__})
+    versions: Mapping[str, str] = field(default_factory=workers.versions)
 
     def __post_init__(self) -> None:
         """The rules across fields."""
+        if not self.model_name:
+            raise ConfigError(f"model={self.model} names no model: write name@alias, name/version or models:/…")
         if not self.gate:
             raise ConfigError("gate is empty: an empty gate would let everything pass; choose checks, as gate=[quality,speed]")
         if not self.metric:
@@ -156,12 +184,12 @@ class Plan:
     @property
     def service_name(self) -> str:
         """`<model>-<target>`."""
-        return f"{self.model_name}-{self.target.name}".lower().replace("_", "-")
+        return re.sub(r"[^a-z0-9]+", "-", f"{self.model_name}-{self.target.name}".lower()).strip("-")
 
     @property
     def model_name(self) -> str:
         """The registered model's name, without alias, version and scheme."""
-        return self.model.removeprefix("models:/").partition("@")[0].partition("/")[0]
+        return name_of(self.model)
 
     @property
     def digest(self) -> str:
@@ -183,16 +211,13 @@ class Plan:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Plan":
         """The plan that `to_dict` wrote; `ConfigError` for anything else, and for one that other versions made."""
+        _refuse_other_versions(data)
         try:
             plan = msgspec.convert(data, cls, dec_hook=_build)
         except msgspec.ValidationError as error:
             raise ConfigError(f"the plan is not valid: {error}") from error
-        here = {"fdpipe": __version__}
-        for name, wanted in plan.versions.items():
-            if here.get(name) != wanted:
-                raise ConfigError(
-                    f"the plan was made by {name} {wanted}, this is {here.get(name, 'not installed')}: plan again"
-                )
+        if unknown := _surplus(data, plan.to_dict()):
+            raise ConfigError(f"the plan is not valid: {unknown} is not known")
         return plan
 
     @classmethod
@@ -200,8 +225,13 @@ class Plan:
         """The plan that `to_json` wrote."""
         try:
             return cls.from_dict(msgspec.json.decode(text))
-        except (msgspec.DecodeError, TypeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"the plan is not valid JSON: {error}") from error
+
+
+def name_of(reference: str) -> str:
+    """The model's name in `name@alias`, `name/version` or `models:/…`."""
+    return reference.removeprefix("models:/").partition("@")[0].partition("/")[0]
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
@@ -226,3 +256,24 @@ def _build(wanted: type, value: object) -> object:
     if room is None or not isinstance(value, Mapping):
         raise ConfigError(f"the plan is not valid: expected a worker, got {value!r}")
     return workers.build(room, value)
+
+
+def _refuse_other_versions(data: object) -> None:
+    """Before anything else is read: what another version wrote may look wrong in many ways."""
+    made_by = data.get("versions") if isinstance(data, Mapping) else None
+    here = workers.versions()
+    for name, wanted in made_by.items() if isinstance(made_by, Mapping) else ():
+        if here.get(name) != wanted:
+            found = here.get(name, "not installed")
+            raise ConfigError(f"the plan was made by {name} {wanted}, this is {found}: plan again")
+
+
+def _surplus(data: Mapping[str, Any], known: Mapping[str, Any], place: str = "") -> str | None:
+    """The first key of the data that the plan made from it has not."""
+    for key, value in data.items():
+        if key not in known:
+            return f"{place}{key}"
+        inside = value if isinstance(value, Mapping) and isinstance(known[key], Mapping) else {}
+        if found := _surplus(inside, known[key], f"{place}{key}."):
+            return found
+    return None

@@ -1,21 +1,31 @@
 """Workers as data: which rooms there are, what `_target_` may name, and both ways between a worker and its settings."""
 
 import importlib
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from fdpipe import interfaces
+from fdpipe import __version__, interfaces
 from fdpipe.artifacts import WorkerSpec
-from fdpipe.errors import ConfigError
+from fdpipe.errors import ConfigError, among
+
+T = TypeVar("T")
+
+Name = Callable[[str], str]
+"""What the user calls a setting."""
 
 TARGET = "_target_"
+
+FAKES = "fdpipe.testing."
+"""One module has the fakes of all rooms."""
 
 ROOMS: Mapping[str, type] = {
     "source": interfaces.Source,
@@ -37,37 +47,105 @@ ROOMS: Mapping[str, type] = {
 @cache
 def trusted_packages() -> tuple[str, ...]:
     """fdpipe, and every package registered through the entry-point group `fdpipe.plugins`."""
-    return ("fdpipe", *sorted({point.value for point in entry_points(group="fdpipe.plugins")}))
+    return ("fdpipe", *sorted({point.module for point in _plugins()}))
 
 
-def worker_class(room: str, target: object) -> type:
+@cache
+def versions() -> dict[str, str]:
+    """The versions of fdpipe and of the distributions that bring plug-ins, by name."""
+    found = {point.dist.name: point.dist.version for point in _plugins() if point.dist is not None}
+    return {"fdpipe": __version__} | dict(sorted(found.items()))
+
+
+def _plugins() -> EntryPoints:
+    return entry_points(group="fdpipe.plugins")
+
+
+def worker_class(room: str, target: object, key: str = TARGET) -> type:
     """The worker's dataclass that `_target_` names, which must live in this room of a trusted package."""
+    if room not in ROOMS:
+        raise ConfigError(f"{key}: there is no room {room!r}: {among(room, ROOMS)}")
     text = str(target)
-    package = next((name for name in trusted_packages() if text.startswith(f"{name}.{room}.")), None)
-    if package is None:
-        allowed = " or ".join(f"{name}.{room}." for name in trusted_packages())
-        raise ConfigError(f"{TARGET} {text!r} is not allowed in {room}: it must begin with {allowed}")
+    if not any(text.startswith(f"{package}.{room}.") for package in trusted_packages()) and not text.startswith(FAKES):
+        allowed = " or ".join(f"{package}.{room}." for package in trusted_packages())
+        raise ConfigError(f"{key} {text!r} is not allowed in {room}: it must begin with {allowed}")
     module_name, _, class_name = text.rpartition(".")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{TARGET} {text!r} cannot be loaded: {error}") from error
-    if not (isinstance(found, type) and is_dataclass(found) and found.__module__ == module_name):
-        raise ConfigError(f"{TARGET} {text!r} is no worker: it must name a dataclass defined there")
+    except (ImportError, AttributeError, SyntaxError, NameError, TypeError, ValueError) as error:
+        raise ConfigError(f"{key} {text!r} cannot be loaded: {type(error).__name__}: {error}") from error
+    if not (isinstance(found, type) and is_dataclass(found) and found.__module__ == module_name and _room(found) == room):
+        raise ConfigError(f"{key} {text!r} is no worker: it must name a dataclass defined there")
     return found
 
 
-def build(room: str, settings: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the room decides the Protocol
-    """The worker that the settings describe, its fields' types and ranges checked."""
+def build(room: str, settings: Mapping[str, Any], name: Name | None = None) -> Any:  # noqa: ANN401 - the room decides the Protocol
+    """The worker that the settings describe; `ConfigError` for a wrong `_target_`, an unknown setting, a wrong value."""
+    name = name or (lambda setting: f"{room}.{setting}".removesuffix("."))
     values = dict(settings)
-    found = worker_class(room, values.pop(TARGET, None))
-    known = {item.name for item in fields(found)}
-    if unknown := sorted(set(values) - known):
-        raise ConfigError(f"{room}.{unknown[0]} is no setting of {found.__name__}: it has {', '.join(sorted(known))}")
+    worker: Any = convert(worker_class(room, values.pop(TARGET, None), name(TARGET)), values, name)
+    if not isinstance(worker, ROOMS[room]):
+        raise ConfigError(
+            f"{name('')}: {type(worker).__name__} has not all that fdpipe.interfaces.{ROOMS[room].__name__} asks for"
+        )
+    return worker
+
+
+def convert(kind: type[T], values: Mapping[str, Any], name: Name) -> T:
+    """The dataclass with these fields, their types and ranges checked.
+
+    `name` says what the user calls a field, and with an empty text the whole; `ConfigError` uses it.
+    """
+    known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
+    for key, value in values.items():
+        if key not in known:
+            raise ConfigError(f"{name(str(key))} is no setting of {kind.__name__}: {among(str(key), known)}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{name(key)} must be a finite number, got {value}")
     try:
-        return msgspec.convert(values, found, dec_hook=_decode)
-    except (msgspec.ValidationError, ValueError, TypeError) as error:
-        raise ConfigError(f"{room}: {found.__name__}: {error}") from error
+        return msgspec.convert(values, kind, dec_hook=_decode)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(_explain(kind, values, name, str(error))) from error
+
+
+_WORDS = {
+    "float": "a number",
+    "int": "a whole number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+    "null": "null",
+    "path": "a path",
+}
+
+
+def _explain(kind: type, values: Mapping[str, Any], name: Name, text: str) -> str:
+    """What msgspec or `__post_init__` said, in terms of the setting's name and value."""
+    reason, _, place = text.partition(" - at `$")
+    if missing := re.search(r"missing required field `(\w+)`", reason):
+        return f"{name(missing[1])} must be set: {kind.__name__} needs it"
+    if field := re.match(r"\.(\w+)", place):
+        return f"{name(field[1])} must be {_wanted(kind, field[1], reason)}, got {values[field[1]]!r}"
+    wrong = [f"{name(key)}={value}" for key, value in values.items() if re.search(rf"\b{key}\b", reason)]
+    return f"{', '.join(wrong) or name('')}: {reason}"
+
+
+def _wanted(kind: type, field: str, reason: str) -> str:
+    if expected := re.match(r"Expected `([^`]+)`", reason):
+        names = expected[1].split(" | ")
+        return f"{' or '.join(_WORDS.get(item, item) for item in names)} ({expected[1]})"
+    choices = _choices(get_type_hints(kind)[field])
+    return f"one of {', '.join(choices)}" if choices else reason
+
+
+def _choices(hint: object) -> list[str]:
+    """What an enum or a Literal allows, also as one of several types."""
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return [str(item.value) for item in hint]
+    if get_origin(hint) is Literal:
+        return [str(item) for item in get_args(hint)]
+    return [choice for part in get_args(hint) for choice in _choices(part)]
 
 
 def describe(worker: object) -> dict[str, Any]:
@@ -91,8 +169,12 @@ def build_spec(found: WorkerSpec) -> Any:  # noqa: ANN401 - the room decides the
 
 def room_of(worker: object) -> str | None:
     """The room in which the worker's class lives; None where it is no worker."""
-    parts = type(worker).__module__.split(".")
-    return next((part for part in parts[1:] if part in ROOMS), None)
+    return _room(type(worker))
+
+
+def _room(kind: type) -> str | None:
+    """The word in its module's name; a fake's class says it."""
+    return next((part for part in kind.__module__.split(".")[1:] if part in ROOMS), getattr(kind, "room", None))
 
 
 def _encode(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
@@ -105,12 +187,11 @@ def _encode(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
 def _encode_one(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
     if isinstance(value, Path):
         return str(value)
-    if isinstance(value, Enum):
-        return value.value
     raise NotImplementedError(type(value).__name__)
 
 
 def _decode(wanted: type, value: object) -> object:
     if wanted is Path and isinstance(value, str):
         return Path(value)
-    raise TypeError(f"expected {wanted.__name__}, got {value!r}")
+    # In msgspec's own words, which `_explain` reads.
+    raise TypeError(f"Expected `{wanted.__name__.lower()}`, got `{type(value).__name__}`")

@@ -1,0 +1,118 @@
+"""The composed settings → Plan: each `_target_` becomes a worker, and an error names the key that the user sets."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from fdpipe import workers
+from fdpipe.errors import ConfigError, among
+from fdpipe.plan import Benchmark, DataPlan, Orchestrator, Plan, Recipe, ServiceSettings, Target, Tolerance
+from fdpipe.settings import Tree, look_up
+from fdpipe.workers import TARGET
+
+T = TypeVar("T")
+
+
+class Assembly:
+    """`said` are the settings with their interpolations as text, `values` the same with what they stand for."""
+
+    def __init__(self, said: Tree, values: Tree) -> None:
+        self.said = said
+        self.values = values
+
+    def plan(self) -> Plan:
+        """The plan; `ConfigError` for anything that does not belong into one."""
+        known = {item.name for item in fields(Plan)} - {"pinned", "versions"}
+        if unknown := sorted(set(self.values) - known):
+            raise ConfigError(f"there is no setting {unknown[0]!r}: {among(unknown[0], known)}")
+        return Plan(
+            model=str(self.values["model"]),
+            target=self.settings(Target, "target"),
+            source=self.worker("source", "source"),
+            data=self.data(),
+            converter=self.workers("converter"),
+            processor=self.workers("processor"),
+            runtime=self.workers("runtime"),
+            recipe={name: self.recipe(name) for name in self.group("recipe")},
+            search=self.worker("search", "search"),
+            metric=self.workers("metric"),
+            gate=self.workers("gate"),
+            deployer=self.worker("deployer", "deployer"),
+            monitor=self.workers("monitor"),
+            benchmark=self.settings(Benchmark, "benchmark"),
+            service=self.settings(ServiceSettings, "service"),
+            parity=self.settings(Tolerance, "parity"),
+            orchestrator=self.orchestrator(),
+        )
+
+    def name(self, key: str) -> workers.Name:
+        """What the user calls the settings below a key: the end of a chain of plain interpolations."""
+
+        def origin(setting: str) -> str:
+            found = f"{key}.{setting}" if setting else key
+            while link := re.fullmatch(r"\$\{([\w.-]+)\}", str(look_up(self.said, found))):
+                found = link[1]
+            return found
+
+        return origin
+
+    def group(self, key: str) -> Mapping[str, Any]:
+        """The entries of a group; empty where nothing is chosen."""
+        found = look_up(self.values, key) or {}
+        if not isinstance(found, dict):
+            raise ConfigError(f"{key} must be a mapping, got {found!r}")
+        return found
+
+    def settings(self, kind: type[T], key: str) -> T:
+        """Plain settings as their dataclass."""
+        return workers.convert(kind, self.group(key), self.name(key))
+
+    def worker(self, room: str, key: str) -> Any:  # noqa: ANN401 - the room decides the Protocol
+        """The worker that is described at a key."""
+        found = look_up(self.values, key)
+        if not isinstance(found, dict) or TARGET not in found:
+            raise ConfigError(f"{key} must be a worker chosen from conf/{room}, got {found!r}")
+        return workers.build(room, found, self.name(key))
+
+    def workers(self, room: str) -> dict[str, Any]:
+        """The workers of a room of which several are chosen. The gate's short limits stand beside its checks."""
+        entries = self.group(room)
+        limits = {key for key, value in entries.items() if room == "gate" and not isinstance(value, dict)}
+        return {key: self.worker(room, f"{room}.{key}") for key in entries if key not in limits}
+
+    def data(self) -> DataPlan:
+        """The data set of each role."""
+        chosen, roles = self.group("data"), [item.name for item in fields(DataPlan)]
+        self._refuse_unknown("data", chosen, roles)
+        if "evaluation" not in chosen:
+            raise ConfigError("data.evaluation must be chosen, as dataset@data.evaluation=mlflow_evaluation")
+        return DataPlan(**{role: self.worker("dataset", f"data.{role}") for role in chosen})
+
+    def recipe(self, name: str) -> Recipe:
+        """One recipe, its workers built."""
+        key = f"recipe.{name}"
+        found = self.group(key)
+        self._refuse_unknown(key, found, [item.name for item in fields(Recipe)])
+        listed = found.get("passes") or []
+        if not isinstance(listed, list):
+            raise ConfigError(f"{key}.passes must be a list, got {listed!r}")
+        passes = [self.worker("passes", f"{key}.passes.{number}") for number in range(len(listed))]
+        calibrator = self.worker("calibrator", f"{key}.calibrator") if found.get("calibrator") else None
+        quantizer = self.worker("passes", f"{key}.quantizer") if found.get("quantizer") else None
+        try:
+            return Recipe(passes=tuple(passes), calibrator=calibrator, quantizer=quantizer)
+        except ValueError as error:
+            raise ConfigError(f"{key}: {error}") from error
+
+    def orchestrator(self) -> Orchestrator:
+        """Who runs the line."""
+        value = look_up(self.values, "orchestrator")
+        try:
+            return Orchestrator(value)
+        except ValueError as error:
+            raise ConfigError(f"orchestrator={value}: {among(str(value), list(Orchestrator))}") from error
+
+    def _refuse_unknown(self, key: str, found: Mapping[str, Any], known: list[str]) -> None:
+        if unknown := sorted(set(found) - set(known)):
+            raise ConfigError(f"there is no setting '{key}.{unknown[0]}': {among(unknown[0], known)}")

@@ -1,0 +1,47 @@
+"""Which files are chosen: of everything that was said, the last choice of each group."""
+
+from typing import Any
+
+from fdpipe import progress
+from fdpipe.catalog import Catalog
+from fdpipe.errors import ConfigError
+from fdpipe.settings import Setting, written
+
+TAKE_ALL = ("converter", "processor")
+"""Groups of which every file is chosen unless some are named, so that a new worker changes no existing file."""
+
+
+def choices(settings: list[Setting], defaults: list[Any], folders: Catalog) -> list[str]:
+    """The choices as overrides for Hydra, `cpu` where there is no target; `ConfigError` for a file that is not there."""
+    known = {key: value for item in defaults if isinstance(item, dict) for key, value in item.items()}
+    chosen: dict[str, Any] = {group: list(folders.choices(group)) for group in TAKE_ALL}
+    added: dict[str, list[str]] = {}
+    for setting in (item for item in settings if item.is_choice):
+        several = _takes_several(setting, known)
+        for name in setting.names:
+            folders.find(setting.key, name, setting.said)
+        if several and setting.sign:
+            added.setdefault(setting.element, []).extend(setting.names)
+        else:
+            added.pop(setting.element, None)
+            chosen[setting.element] = setting.names if several else next(iter(setting.names), None)
+    if "target" not in chosen:
+        progress.note("no target given: cpu")
+        chosen["target"] = "cpu"
+    # Hydra takes a group that is absent from the defaults list, as target is, only with a plus, and no null.
+    lines = [f"{'' if key in known else '+'}{key}={written(value)}" for key, value in chosen.items() if value is not None]
+    lines += [f"~{key}" for key, value in chosen.items() if value is None and key in known]
+    return lines + [f"+{key}={written(value)}" for key, value in added.items()]
+
+
+def _takes_several(setting: Setting, known: dict[str, Any]) -> bool:
+    """Whether the choice is one of several; `ConfigError` where the group is not chosen like this."""
+    if setting.element not in known and setting.element != "target":
+        places = [key for key in known if key.startswith(f"{setting.key}@") or key == setting.key]
+        hint = f"write {' or '.join(places)}" if places else f"a recipe names its {setting.key}"
+        raise ConfigError(f"{setting.said}: {setting.element} is not chosen like this: {hint}")
+    several = isinstance(known.get(setting.element), list)
+    if isinstance(setting.value, list) and not several:
+        example = f"{setting.element}={(setting.names or ['…'])[0]}"
+        raise ConfigError(f"{setting.said}: {setting.element} takes one choice, as {example}")
+    return several
