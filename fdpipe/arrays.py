@@ -1,7 +1,7 @@
 """Batches: named arrays with rows in common; how they are cut, joined, compared, saved."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ def take(batch: Batch, rows: slice | np.ndarray) -> dict[str, np.ndarray]:
     return {name: array[rows] for name, array in batch.items()}
 
 
-def join(batches: list[Batch]) -> dict[str, np.ndarray]:
+def join(batches: Sequence[Batch]) -> dict[str, np.ndarray]:
     """Batches below each other."""
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
@@ -31,10 +31,18 @@ def in_batches(batch: Batch, size: int, run: Callable[[Batch], Batch]) -> dict[s
 
 
 def row_digests(batch: Batch) -> list[bytes]:
-    """One digest a row, over the columns in the order of their names."""
-    columns = [np.ascontiguousarray(batch[name]) for name in sorted(batch)]
-    texts = [column.astype(str) if column.dtype.kind in "OS" else column for column in columns]
-    return [hashlib.blake2b(b"\x00".join(text[row].tobytes() for text in texts)).digest() for row in range(rows_in(batch))]
+    """One digest a row, over the columns in the order of their names. The type in which a file happens to hold a row does
+    not count: floats are taken as float32, which is how a graph sees them, and whole numbers exactly."""
+    columns = [_row_bytes(np.asarray(batch[name])) for name in sorted(batch)]
+    return [hashlib.blake2b(b"\x00".join(parts)).digest() for parts in zip(*columns, strict=True)]
+
+
+def _row_bytes(array: np.ndarray) -> list[bytes]:
+    if array.dtype.kind in "OUS":
+        return ["\x00".join(map(str, np.ravel(row))).encode() for row in array]
+    near = array.astype(np.float32) + np.float32(0)  # of the two zeros, the positive one
+    rest = array - near.astype(np.int64) if array.dtype.kind in "iu" else np.zeros(array.shape)
+    return [a.tobytes() + b.tobytes() for a, b in zip(near, rest.astype(np.float64), strict=True)]
 
 
 def save_arrays(path: Path, arrays: Batch) -> str:
@@ -76,3 +84,34 @@ def array_digest(arrays: Batch) -> str:
         digest.update(f"{name} {kind} {array.shape}\n".encode())
         digest.update("\x00".join(map(str, array.ravel())).encode() if kind == "string" else array.tobytes())
     return digest.hexdigest()
+
+
+def fit(array: np.ndarray, dtype: str, name: str) -> np.ndarray:
+    """`array` as `dtype` (a numpy name or `string`); `ValueError` where a value would change by more than rounding."""
+    array = np.asarray(array)
+    is_text = array.dtype.kind == "U" or (array.dtype.kind == "O" and all(isinstance(item, str) for item in array.ravel()))
+    if dtype == "string" and is_text:
+        return array.astype(object)
+    if dtype == "string" or array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must be {dtype}, got {'strings' if is_text else array.dtype}")
+    wanted = np.dtype(dtype)
+    if array.dtype == wanted:
+        return array
+    with np.errstate(over="ignore", invalid="ignore"):
+        cast = array.astype(wanted)
+    kept = np.isfinite(cast) == np.isfinite(array) if wanted.kind == "f" else cast == array
+    if not kept.all():
+        raise ValueError(f"{name} must be {dtype}: {array[~kept].ravel()[0]} does not fit")
+    return cast
+
+
+def check_names(given: Batch, wanted: Iterable[str]) -> None:
+    """`ValueError` where a name is missing, is not known, or the rows differ in number."""
+    wanted = list(wanted)
+    if lacking := [name for name in wanted if name not in given]:
+        raise ValueError(f"{lacking[0]!r} is missing: there must be {', '.join(wanted)}")
+    if unknown := sorted(set(given) - set(wanted)):
+        raise ValueError(f"{unknown[0]!r} is not known: there must be {', '.join(wanted)}")
+    counts = {name: len(np.atleast_1d(given[name])) for name in wanted}
+    if len(set(counts.values())) > 1:
+        raise ValueError(f"the numbers of rows differ: {', '.join(f'{name} has {count}' for name, count in counts.items())}")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,10 @@ class Rows:
 
 LABELS = "__labels__"
 
+GOLDEN_INPUT = "input."
+GOLDEN_ANSWER = "answer."
+"""The prefixes of the arrays in a release's golden.npz: the records' features by name, and the answers to them by name."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
@@ -123,7 +128,8 @@ class Data:
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """A model in a form that a runtime opens: `kind` is `onnx`, `engine` or `native`, `path` a file or a folder."""
+    """A model in a form that a runtime opens: `kind` is `onnx`, `engine` or `native`, `path` a file or a folder.
+    `digest` covers everything in `folder`: a model's weights may lie beside it."""
 
     kind: str
     path: Path
@@ -132,6 +138,11 @@ class Artifact:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     provenance: Provenance | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder that is the model, or that holds its file and nothing else."""
+        return self.path if self.path.is_dir() else self.path.parent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,13 +288,14 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """Speed of one candidate on one machine, all candidates of the run interleaved."""
+    """Speed of one candidate on one machine, all candidates of the run interleaved. `peak_rss_mib` is that of a process
+    which does nothing else than load it and run it; None where it was not measured."""
 
     candidate: str
     timings: tuple[Timing, ...]
     load_ms: float
     first_call_ms: float
-    peak_rss_mib: float
+    peak_rss_mib: float | None
     size_bytes: int
 
 
@@ -300,6 +312,17 @@ class Measured:
     def of(self, candidate: str) -> Measurement | None:
         """The candidate's own measurement, if it was among the finalists."""
         return next((item for item in self.measurements if item.candidate == candidate), None)
+
+    def overall(self, candidate: str) -> Interval | None:
+        """The candidate's time divided by the baseline's: the geometric mean over the batch sizes, each end taken on its
+        own, which makes the interval rather too wide than too narrow. None where a ratio is missing."""
+        found = self.of(candidate)
+        ratios = [timing.ratio for timing in found.timings] if found else []
+        known = [ratio for ratio in ratios if ratio is not None]
+        if not known or len(known) < len(ratios):
+            return None
+        low, middle, high = (geometric_mean([getattr(ratio, end) for ratio in known]) for end in ("low", "middle", "high"))
+        return Interval(low=low, middle=middle, high=high)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -422,6 +445,14 @@ class Proof:
     def holds(self) -> bool:
         """Whether the release may be deployed."""
         return self.wrong == 0 and self.requests > 0
+
+    def covers(self, release: Release) -> bool:
+        """Whether it holds, and for this very release."""
+        return self.holds and self.release == release.digest
+
+
+PORTS = 3
+"""A service has this many ports in a row: BentoML's API with the metrics, the Open Inference Protocol's REST, its gRPC."""
 
 
 @dataclass(frozen=True, kw_only=True)

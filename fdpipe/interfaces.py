@@ -4,9 +4,9 @@ A worker's fields are its settings: `conf/<room>/<name>.yaml` holds their values
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -37,6 +37,7 @@ Session = Mapping[str, int | float | str | bool]
 """A candidate's session settings: `threads`, and whatever else its runtime knows."""
 
 
+@runtime_checkable
 class Source(Protocol):
     """source/: where registered models live."""
 
@@ -50,6 +51,7 @@ class Source(Protocol):
         """Write the verdict back: tags on the version and, after a deployment, an alias to it."""
 
 
+@runtime_checkable
 class Dataset(Protocol):
     """dataset/: where rows come from."""
 
@@ -62,12 +64,16 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """What a converter made: an ONNX file (with its external data beside it, if any) and the kind of its answers."""
+    """What a converter made: an ONNX file (alone in its folder but for its external data), what goes in and out, and the
+    kind of its answers. The first axis is `rows`, unless the graph fixes it."""
 
     path: Path
     task: Task
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
 
 
+@runtime_checkable
 class Converter(Protocol):
     """converter/: one registered format → ONNX."""
 
@@ -78,12 +84,14 @@ class Converter(Protocol):
         """Whether this is the converter for it, from the MLmodel file's own words."""
 
     def export(self, model: SourceModel, folder: Path) -> Export:
-        """Write the ONNX model into `folder`; outputs are `label` and `probabilities`, or `value`, or the model's own."""
+        """Write the ONNX model into `folder`, which is empty; outputs are `label` and `probabilities`, or `value`, or the
+        model's own."""
 
     def predict(self, model: SourceModel, features: Batch) -> dict[str, np.ndarray]:
         """The original's own answers, under the same names as the export's outputs."""
 
 
+@runtime_checkable
 class Processor(Protocol):
     """processor/: what stands around the graph, the same in evaluation, calibration, benchmark and service."""
 
@@ -100,6 +108,7 @@ class Processor(Protocol):
         """The graph's outputs → answers by name."""
 
 
+@runtime_checkable
 class Pass(Protocol):
     """passes/: improves a graph within its format; quantizers are passes that use ranges."""
 
@@ -116,6 +125,7 @@ class Pass(Protocol):
         """Raise `NotApplicable` where the result does not hold what the pass promises."""
 
 
+@runtime_checkable
 class Calibrator(Protocol):
     """calibrator/: the ranges of a graph's tensors, batch by batch, in memory that does not grow with the rows."""
 
@@ -133,6 +143,7 @@ class Space:
     recipes: tuple[str, ...]
 
 
+@runtime_checkable
 class Search(Protocol):
     """search/: which candidates to try; a pure, seeded function of the trials so far."""
 
@@ -153,6 +164,7 @@ class Engine(Protocol):
         """Give memory and device back."""
 
 
+@runtime_checkable
 class Runtime(Protocol):
     """runtime/: the engine that executes a model."""
 
@@ -171,6 +183,7 @@ class Runtime(Protocol):
         """Load it; the benchmark and the service use this very call."""
 
 
+@runtime_checkable
 class Metric(Protocol):
     """metric/: quality of answers against labels."""
 
@@ -196,6 +209,7 @@ class Evidence:
     incumbent_release: str | None
 
 
+@runtime_checkable
 class Check(Protocol):
     """gate/: one rule about a candidate."""
 
@@ -203,6 +217,7 @@ class Check(Protocol):
         """The outcome with its figure, limit and sentence; a missing or non-finite figure fails."""
 
 
+@runtime_checkable
 class Deployer(Protocol):
     """deployer/: makes a release the running service."""
 
@@ -211,13 +226,34 @@ class Deployer(Protocol):
         first free from 3000. `DeploymentError` leaves the old one running."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """One request to the running service and what came of it. `status` is HTTP's; `error` is the kind of refusal, or None.
+
+    `records` are what the caller sent, `tensors` what the graph got, `answers` what the caller gets; each is empty where
+    the request did not come so far.
+    """
+
+    protocol: str
+    status: int
+    seconds: float
+    error: str | None = None
+    records: Batch = field(default_factory=dict)
+    tensors: Batch = field(default_factory=dict)
+    answers: Batch = field(default_factory=dict)
+
+
 class Probe(Protocol):
-    """What a monitor puts into the running service."""
+    """What a monitor puts into the running service; both methods must be fast and must not raise."""
 
-    def observe(self, inputs: Batch, answers: Batch) -> None:
-        """See one answered request; must be fast and must not raise."""
+    def begin(self) -> None:
+        """A request has come."""
+
+    def observe(self, exchange: Exchange) -> None:
+        """See a request that has ended."""
 
 
+@runtime_checkable
 class Monitor(Protocol):
     """monitor/: one level of figures at serve time (host, service, model)."""
 

@@ -1,0 +1,87 @@
+"""What an MLflow model says of itself in its MLmodel file: flavour, files, signature."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fdpipe.artifacts import ModelRef, SourceModel, TensorSpec
+from fdpipe.errors import SourceError
+
+DTYPES = {
+    "boolean": "bool",
+    "integer": "int32",
+    "long": "int64",
+    "float": "float32",
+    "double": "float64",
+    "string": "string",
+}
+"""MLflow's column types that a graph can take."""
+
+
+def describe(ref: ModelRef, folder: Path) -> SourceModel:
+    """The model whose files lie in the folder, as its MLmodel file has it."""
+    described = read_mlmodel(folder)
+    flavour, settings = flavour_of(described)
+    inputs, columns = signature_of(described, "inputs")
+    outputs, _ = signature_of(described, "outputs")
+    serialization = str(settings.get("serialization_format") or flavour)
+    return SourceModel(
+        ref=ref, flavour=flavour, serialization=serialization, inputs=inputs, outputs=outputs, columns=columns,
+        path=folder, digest=ref.digest,
+    )  # fmt: skip
+
+
+def read_mlmodel(folder: Path) -> Mapping[str, Any]:
+    """The file's content; `SourceError` where it is none."""
+    import yaml
+
+    try:
+        found = yaml.safe_load((folder / "MLmodel").read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SourceError(f"this is no MLflow model, its MLmodel file cannot be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(found, dict) or not isinstance(found.get("flavors"), dict):
+        raise SourceError("this is no MLflow model: its MLmodel file names no flavors")
+    return found
+
+
+def flavour_of(described: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The first flavour other than the generic `python_function`, with its settings."""
+    flavours = described["flavors"]
+    name = next((key for key in flavours if key != "python_function"), "python_function")
+    return name, flavours.get(name) or {}
+
+
+def flavour_file(folder: Path, key: str) -> Path:
+    """The file that the flavour's setting `key` names, which must lie inside the folder."""
+    _, settings = flavour_of(read_mlmodel(folder))
+    name = str(settings.get(key, ""))
+    path = (folder / name).resolve()
+    if not name or not path.is_relative_to(folder.resolve()) or not path.is_file():
+        raise SourceError(f"MLmodel names {name!r} as its {key}, which is no file of this model")
+    return path
+
+
+def signature_of(described: Mapping[str, Any], side: str) -> tuple[tuple[TensorSpec, ...], bool]:
+    """The specs of one side (`inputs` or `outputs`), and whether they are a data frame's columns."""
+    text = (described.get("signature") or {}).get(side)
+    items = json.loads(text) if text else []
+    columns = any(item.get("type") != "tensor" for item in items)
+    unnamed = side.removesuffix("s")
+    read = _column if columns else _tensor
+    return tuple(read(item, item.get("name") or unnamed) for item in items), columns
+
+
+def _column(item: Mapping[str, Any], name: str) -> TensorSpec:
+    kind = item.get("type")
+    if not isinstance(kind, str) or kind not in DTYPES:
+        raise SourceError(f"column {name!r} of the signature is of type {kind!r}: it must be one of {', '.join(DTYPES)}")
+    return TensorSpec(name=name, dtype=DTYPES[kind], shape=("rows",))
+
+
+def _tensor(item: Mapping[str, Any], name: str) -> TensorSpec:
+    spec = item["tensor-spec"]
+    dtype = "string" if spec["dtype"] in ("str", "object", "string") else str(spec["dtype"])
+    axes = ("rows", *(f"{name}_{axis}" for axis in range(1, len(spec["shape"]))))
+    shape = tuple(word if size == -1 else size for word, size in zip(axes, spec["shape"], strict=True))
+    return TensorSpec(name=name, dtype=dtype, shape=shape)

@@ -1,0 +1,1 @@
+"""What stands around the graph: records → tensors, outputs → answers."""

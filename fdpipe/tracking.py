@@ -1,0 +1,91 @@
+"""MLflow's client: quiet, kept inside the state folder, its failures told in one line; and its files where they lie."""
+
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from fdpipe.errors import SourceError
+from fdpipe.home import settle_environment
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+SQLITE = "sqlite:///"
+
+
+def address(tracking_uri: str = "") -> str:
+    """The tracking URI: the one given, or else the environment's, which is below the state folder by default."""
+    settle_environment()
+    return tracking_uri or os.environ["MLFLOW_TRACKING_URI"]
+
+
+def shown(tracking_uri: str = "") -> str:
+    """The tracking URI for messages, without a password."""
+    return re.sub(r"//[^/@]*@", "//", address(tracking_uri))
+
+
+def connect(tracking_uri: str = "") -> "MlflowClient":
+    """A client of the registry; MLflow's chatter about its database is not for users."""
+    where = address(tracking_uri)
+    from mlflow.tracking import MlflowClient
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with told(f"the registry {shown(where)} cannot be opened"):
+        return MlflowClient(tracking_uri=where, registry_uri=where)
+
+
+def connect_existing(tracking_uri: str = "") -> "MlflowClient":
+    """The same, but an SQLite database that is not there is an error and is not made."""
+    where = address(tracking_uri)
+    if where.startswith(SQLITE) and not Path(unquote(where.removeprefix(SQLITE))).exists():
+        raise SourceError(
+            f"no model is registered in {where} yet: `fdpipe train NAME` registers one, or set MLFLOW_TRACKING_URI"
+        )
+    return connect(tracking_uri)
+
+
+@contextmanager
+def told(doing: str) -> Iterator[None]:
+    """Turn what MLflow, its database and its server raise in the block into a `SourceError` of one line."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        line = str(error).strip().partition("\n")[0]
+        raise SourceError(f"{doing}: {line.rpartition('(Caused by ')[2][:400]}") from error
+
+
+@contextmanager
+def files_at(uri: str, tracking_uri: str) -> Iterator[Path]:
+    """A file or folder of an artifact store: where it lies, or for a remote one a copy that is dropped afterwards."""
+    local = _local_path(uri)
+    if local is not None:
+        if not local.exists():
+            raise SourceError(f"{uri} is not there")
+        yield local
+        return
+    from mlflow.artifacts import download_artifacts
+
+    folder = Path(tempfile.mkdtemp(prefix="mlflow-"))
+    try:
+        with told(f"{uri} cannot be downloaded"):
+            found = download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=address(tracking_uri))
+        yield Path(found)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _local_path(uri: str) -> Path | None:
+    if uri.startswith("file:"):
+        return Path(unquote(urlsplit(uri).path))
+    return None if "://" in uri or uri.startswith("mlflow-artifacts:") else Path(uri)

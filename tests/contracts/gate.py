@@ -1,0 +1,133 @@
+"""What every check of the gate must do. Inherit `CheckContract` and give the check with evidence for and against."""
+
+import re
+from dataclasses import FrozenInstanceError, fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from fdpipe import workers
+from fdpipe.artifacts import (
+    Answers,
+    Candidate,
+    CheckResult,
+    Evaluation,
+    Interval,
+    Invariance,
+    Machine,
+    Measured,
+    Measurement,
+    Outcome,
+    Timing,
+)
+from fdpipe.interfaces import Check, Evidence
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def evaluation(quality: float | None = 0.97, reference: float | None = 0.97, changed: int = 0, rows: int = 100) -> Evaluation:
+    """Quality in the metric `accuracy`, of the candidate and of the original."""
+    return Evaluation(
+        rows=rows,
+        quality={"accuracy": quality},
+        reference={"accuracy": reference},
+        agreement=1.0,
+        answers=Answers(path=Path("answers.npz"), digest="a"),
+        invariance=Invariance(rows=rows, changed=changed, largest_difference=0.0, worst_setting="beside an outlier"),
+    )
+
+
+def measurement(candidate: str, *ratios: Interval | None) -> Measurement:
+    """A candidate at batch sizes 1, 2, 3, …."""
+    timings = [
+        Timing(batch=size, calls=9, p50_ms=1.0, p90_ms=1.1, p99_ms=1.2, rows_per_s=1e3, ratio=ratio)
+        for size, ratio in enumerate(ratios, start=1)
+    ]
+    return Measurement(
+        candidate=candidate, timings=tuple(timings), load_ms=1.0, first_call_ms=1.0, peak_rss_mib=50.0, size_bytes=1000
+    )
+
+
+def measured(*candidates: Measurement) -> Measured:
+    """A benchmark of these, behind the baseline `rt/none`."""
+    machine = Machine(processor="p", cores=2, memory_gib=8.0, system="s", instruction_sets=(), fingerprint="f")
+    first = measurement("rt/none", *[None for _ in candidates[0].timings] if candidates else [None])
+    return Measured(measurements=(first, *candidates), baseline="rt/none", threads=2, machine=machine)
+
+
+def ratio(middle: float) -> Interval:
+    """A narrow interval."""
+    return Interval(low=middle * 0.99, middle=middle, high=middle * 1.01)
+
+
+def evidence(**changed: Any) -> Evidence:  # noqa: ANN401 - any field of the evidence
+    """A candidate with nothing against it: as good as the original, twice as fast; nothing is deployed."""
+    candidate = Candidate(runtime="rt", recipe="int8")
+    plain = Evidence(
+        candidate=candidate,
+        is_baseline=False,
+        evaluation=evaluation(),
+        measured=measured(measurement(candidate.name, ratio(0.5), ratio(0.6))),
+        directions={"accuracy": True},
+        incumbent=None,
+        incumbent_release=None,
+    )
+    return replace(plain, **changed)
+
+
+class CheckContract:
+    """The suite; `check()` is a worker with a limit, `broken()` lacks the very figure that it judges."""
+
+    conf: str
+
+    def check(self) -> Check:
+        """The worker under test."""
+        raise NotImplementedError
+
+    def passing(self) -> Evidence:
+        """Evidence that it must pass."""
+        return evidence()
+
+    def failing(self) -> Evidence:
+        """Evidence that it must refuse."""
+        raise NotImplementedError
+
+    def broken(self) -> Evidence:
+        """Evidence without the figure, or with NaN."""
+        raise NotImplementedError
+
+    def result(self, found: Evidence) -> CheckResult:
+        """What it says."""
+        return self.check().judge(found)
+
+    def test_passes(self) -> None:
+        result = self.result(self.passing())
+        assert (result.outcome, result.candidate) == (Outcome.PASS, "rt/int8")
+        assert result.reason
+
+    def test_refuses_with_figure_and_limit(self) -> None:
+        result = self.result(self.failing())
+        assert (result.outcome, result.candidate) == (Outcome.FAIL, "rt/int8")
+        assert result.figure is not None
+        assert result.limit is not None
+        assert re.search(r"\d", result.reason), "the sentence says by how much"
+        assert "\n" not in result.reason
+
+    def test_a_missing_figure_never_passes(self) -> None:
+        assert self.result(self.broken()).outcome is Outcome.FAIL
+
+    def test_is_a_frozen_worker_of_the_room(self) -> None:
+        check: Any = self.check()
+        assert workers.build("gate", workers.describe(check)) == check
+        for item in fields(check)[:1]:
+            with pytest.raises(FrozenInstanceError):
+                setattr(check, item.name, None)
+
+    def test_its_file_holds_its_own_defaults(self) -> None:
+        text = (CONF / "gate" / f"{self.conf}.yaml").read_text()
+        assert text.startswith("# @package gate\n")
+        gate: Any = OmegaConf.to_container(OmegaConf.create({"gate": OmegaConf.create(text)}), resolve=True)
+        (settings,) = [node for node in gate["gate"].values() if isinstance(node, dict)]
+        assert workers.build("gate", settings) == type(self.check())()

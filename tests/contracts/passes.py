@@ -1,0 +1,113 @@
+"""What every pass must do."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from fdpipe import workers
+from fdpipe.artifacts import Ranges
+from fdpipe.calibrator.minmax import MinMax
+from fdpipe.content import files_below, tree_digest
+from fdpipe.errors import NotApplicable
+from fdpipe.interfaces import Pass
+from fdpipe.runtime.onnxruntime import OnnxRuntime
+from tests import onnx_models
+
+ROWS = np.random.default_rng(1).normal(size=(256, 16)).astype(np.float32)
+
+
+def ranges_of(path: Path, rows: np.ndarray = ROWS) -> Ranges:
+    """Calibrated on the rows."""
+    values = MinMax().collect(path, lambda: [{"x": rows}])
+    return Ranges(method="minmax", rows=len(rows), data_digest="", values=values, inputs={})
+
+
+def answers(path: Path, rows: np.ndarray = ROWS) -> np.ndarray:
+    """What the model says."""
+    return OnnxRuntime().open(onnx_models.artifact(path), {}).run({"x": rows})["y"]
+
+
+def done(one: Pass, source: Path, target: Path) -> Path:
+    """requires → apply → ensures."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    one.requires(source)
+    one.apply(source, target, ranges_of(source) if one.needs_ranges else None)
+    one.ensures(source, target)
+    return target
+
+
+class PassContract:
+    """Inherit it, with a fixture `one` and the largest difference that its answers on an MLP may have; and say whether it
+    works on any model at all."""
+
+    tolerance = 1e-4
+    takes_any_model = False
+
+    def test_is_made_again_from_its_settings(self, one: Pass) -> None:
+        assert workers.build("passes", workers.describe(one)) == one
+
+    @pytest.mark.parametrize("scaler", [False, True])
+    def test_answers_nearly_the_same(self, one: Pass, tmp_path: Path, scaler: bool) -> None:
+        source = onnx_models.mlp(tmp_path / "in" / "model.onnx", scaler=scaler)
+        found = answers(done(one, source, tmp_path / "out" / "model.onnx"))
+        assert np.abs(found - answers(source)).max() <= self.tolerance
+
+    def test_keeps_inputs_outputs_and_symbolic_rows(self, one: Pass, tmp_path: Path) -> None:
+        source = onnx_models.mlp(tmp_path / "in" / "model.onnx")
+        target = done(one, source, tmp_path / "out" / "model.onnx")
+        onnx.checker.check_model(str(target))
+        made, given = (onnx_models.artifact(path) for path in (target, source))
+        assert (made.inputs, made.outputs) == (given.inputs, given.outputs)
+        assert len(answers(target, ROWS[:1])) == 1
+        assert len(answers(target, ROWS[:7])) == 7
+
+    def test_writes_the_same_bytes_again(self, one: Pass, tmp_path: Path) -> None:
+        source = onnx_models.mlp(tmp_path / "in" / "model.onnx")
+        for name in ("first", "second"):
+            done(one, source, tmp_path / name / "model.onnx")
+        assert tree_digest(tmp_path / "first") == tree_digest(tmp_path / "second")
+
+    def test_takes_weights_beside_the_graph(self, one: Pass, tmp_path: Path) -> None:
+        source = onnx_models.mlp(tmp_path / "in" / "model.onnx", external=True)
+        target = done(one, source, tmp_path / "out" / "model.onnx")
+        (source.parent / "model.onnx.data").unlink()
+        moved = target.parent.rename(tmp_path / "moved") / "model.onnx"
+        assert np.abs(answers(moved) - onnx_models.mlp_tensors(ROWS)["y"]).max() <= self.tolerance
+
+    def test_leaves_nothing_behind(self, one: Pass, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        source = onnx_models.mlp(tmp_path / "in" / "model.onnx")
+        for name in ("cwd", "tmp"):
+            (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / "cwd")
+        monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        before = tree_digest(source.parent)
+        target = done(one, source, tmp_path / "out" / "model.onnx")
+        assert tree_digest(source.parent) == before
+        assert files_below(tmp_path) == [source, target]
+
+    def test_refuses_a_model_with_nothing_for_it(self, one: Pass, tmp_path: Path) -> None:
+        source = onnx_models.tree(tmp_path / "model.onnx")
+        if self.takes_any_model:
+            one.requires(source)
+        else:
+            with pytest.raises(NotApplicable, match=r"the graph has no .*MatMul"):
+                one.requires(source)
+
+    def test_without_ranges_it_works_or_says_that_it_needs_them(self, one: Pass, tmp_path: Path) -> None:
+        source = onnx_models.mlp(tmp_path / "model.onnx")
+        if one.needs_ranges:
+            with pytest.raises(NotApplicable, match="needs ranges"):
+                one.apply(source, tmp_path / "out.onnx", None)
+        else:
+            one.apply(source, tmp_path / "out.onnx", None)
+            one.ensures(source, tmp_path / "out.onnx")
+
+    def test_does_not_promise_another_model(self, one: Pass, tmp_path: Path) -> None:
+        source = onnx_models.mlp(tmp_path / "model.onnx")
+        other = onnx_models.two_inputs(tmp_path / "other.onnx")
+        with pytest.raises(NotApplicable):
+            one.ensures(source, other)
