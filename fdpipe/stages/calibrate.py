@@ -1,6 +1,6 @@
 """calibrate: the ranges of a graph's tensors on calibration rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,8 @@ from fdpipe.artifacts import Artifact, Ranges, Rows, WorkerSpec
 from fdpipe.interfaces import Calibrator, Processor
 from fdpipe.store import stage
 
-BATCH = 32
+BATCH = 8
+"""Rows in a call; every tensor inside the graph is held for so many."""
 
 
 @stage()
@@ -21,27 +22,28 @@ def calibrate(
     """Ranges from the calibration rows, in batches of `BATCH`; coverage from the evaluation rows."""
     bound: Processor = workers.build_spec(processor)
     features = rows.load().features
-
-    def batches() -> Iterator[Batch]:
-        for start in range(0, rows_in(features), BATCH):
-            yield bound.prepare(take(features, slice(start, start + BATCH)))
-
-    values = calibrator.collect(model.path, batches)
-    names = [spec.name for spec in model.inputs if spec.name in values]
-    inputs = {name: values[name] for name in names}
+    values = calibrator.collect(model.path, lambda: _batches(bound, features))
+    inputs = {spec.name: values[spec.name] for spec in model.inputs if spec.name in values}
     return Ranges(
         method=type(calibrator).__name__.lower(),
         rows=rows.count,
         data_digest=rows.digest,
         values=values,
         inputs=inputs,
-        coverage=_coverage(bound.prepare(evaluation.load().features), inputs),
+        coverage=_coverage(_batches(bound, evaluation.load().features), inputs),
     )
 
 
-def _coverage(batch: Batch, ranges: dict[str, tuple[float, float]]) -> float | None:
-    """The share of the inputs' values that lie inside their calibrated range."""
-    if not ranges:
-        return None
-    inside = sum(int(np.sum((batch[name] >= low) & (batch[name] <= high))) for name, (low, high) in ranges.items())
-    return inside / sum(batch[name].size for name in ranges)
+def _batches(processor: Processor, features: Batch) -> Iterator[Batch]:
+    for start in range(0, rows_in(features), BATCH):
+        yield processor.prepare(take(features, slice(start, start + BATCH)))
+
+
+def _coverage(batches: Iterable[Batch], ranges: Mapping[str, tuple[float, float]]) -> float | None:
+    """The share of the inputs' values that lie inside their calibrated range; missing ones do not count."""
+    inside = seen = 0
+    for batch in batches:
+        for name, (low, high) in ranges.items():
+            seen += int(np.sum(~np.isnan(batch[name])))
+            inside += int(np.sum((batch[name] >= low) & (batch[name] <= high)))
+    return inside / seen if seen else None

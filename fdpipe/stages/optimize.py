@@ -9,9 +9,9 @@ from fdpipe.interfaces import Pass
 from fdpipe.store import stage
 
 
-@stage()
+@stage(machine_bound=True)
 def optimize(folder: Path, passes: tuple[Pass, ...], model: Artifact) -> Artifact:
-    """The improved model; without passes the same artifact."""
+    """The improved model; without passes the same artifact. An engine's own optimizations may depend on the machine."""
     if not passes:
         return model
     current = model.path

@@ -7,7 +7,7 @@ from fdpipe.interfaces import Runtime
 from fdpipe.store import stage
 
 
-@stage()
+@stage(machine_bound=True)
 def ready(folder: Path, runtime: Runtime, model: Artifact) -> Artifact:
     """An engine, or the same artifact where the runtime opens ONNX as it is."""
     return runtime.ready(model, folder)

@@ -1,0 +1,1 @@
+"""The calibrators, which find the ranges of a graph's tensors."""

@@ -1,0 +1,1 @@
+"""The metrics: quality of answers against labels."""

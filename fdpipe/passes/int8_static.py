@@ -1,0 +1,108 @@
+"""Static INT8: weights and activations quantized beforehand, with scales from calibration (QDQ format)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from fdpipe import graphs
+from fdpipe.artifacts import Ranges
+from fdpipe.errors import NotApplicable
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+    from onnxruntime.quantization.calibrate import TensorsData
+
+PASSING_ON = ("Relu", "Clip", "MaxPool", "AveragePool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze")
+"""Operators that work on 8 bits where their input has them already."""
+
+BETWEEN_CONVOLUTIONS = ("Add", "Concat", "GlobalAveragePool")
+"""Operators that keep a convolutional network in 8 bits from end to end; elsewhere they cost accuracy and gain nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Int8Static:
+    """Quantize the `operators`: symmetric int8 weights, `per_channel` or with one scale a tensor, uint8 activations.
+
+    Outputs of MatMul and Gemm stay in float: they are what the answers, or a bias, are made from.
+    `reduce_range` uses 7 bits for weights: on processors without VNNI, the sum of two products of 8 bits saturates.
+    """
+
+    packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
+    needs_ranges: ClassVar[bool] = True
+
+    per_channel: bool = True
+    reduce_range: bool = False
+    operators: tuple[str, ...] = ("Conv", "Gemm", "MatMul")
+
+    def __post_init__(self) -> None:
+        """Something to quantize."""
+        if not self.operators:
+            raise ValueError("operators must name at least one")
+
+    def requires(self, source: Path) -> None:
+        """One of the operators."""
+        if not set(self.operators) & set(graphs.operators(source)):
+            raise NotApplicable(f"the graph has no {_either(self.operators)}: static INT8 has nothing to quantize")
+
+    def apply(self, source: Path, target: Path, ranges: Ranges | None) -> None:
+        """ONNX Runtime's QDQ quantizer, with our ranges."""
+        from onnxruntime.quantization import QuantType
+        from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+        from onnxruntime.quantization.quant_utils import add_infer_metadata, update_opset_version
+
+        if ranges is None:
+            raise NotApplicable("static INT8 needs ranges: name a calibrator and calibration rows")
+        with graphs.told("static quantization"):
+            model = update_opset_version(graphs.annotated(source), QuantType.QInt8)
+            _flatten_biases(model)
+            add_infer_metadata(model)
+            quantizer = QDQQuantizer(
+                model, self.per_channel, self.reduce_range, QuantType.QInt8, QuantType.QUInt8, _tensors_data(model, ranges),
+                [], [], self._quantized(model), {"OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"]},
+            )  # fmt: skip
+            quantizer.quantize_model()
+            quantizer.model.topological_sort()
+            graphs.write(quantizer.model.model, target)
+
+    def _quantized(self, model: "ModelProto") -> list[str]:
+        has_convolutions = any(node.op_type == "Conv" for node in model.graph.node)
+        return [*self.operators, *PASSING_ON, *(BETWEEN_CONVOLUTIONS if has_convolutions else ())]
+
+    def ensures(self, source: Path, target: Path) -> None:
+        """It opens, quantizes, and has the same inputs and outputs."""
+        if "QuantizeLinear" not in graphs.operators(target):
+            raise NotApplicable(f"no {_either(self.operators)} of the graph can be quantized")
+        graphs.ensure_replaces(target, source)
+
+
+def _flatten_biases(model: "ModelProto") -> None:
+    """Write a Gemm's bias of shape (1, n), as scikit-learn's models have, as (n): the quantizer fails on the former."""
+    readers: dict[str, set[str]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, set()).add(node.op_type)
+    biases = {node.input[2] for node in model.graph.node if node.op_type == "Gemm" and len(node.input) == 3}
+    for tensor in model.graph.initializer:
+        if tensor.name in biases and readers[tensor.name] == {"Gemm"} and len(tensor.dims) == 2 and tensor.dims[0] == 1:
+            del tensor.dims[0]
+
+
+def _tensors_data(model: "ModelProto", ranges: Ranges) -> "TensorsData":
+    """The ranges as the quantizer takes them: scalars of each tensor's own float type."""
+    from onnx import helper
+    from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
+
+    tensors = (*model.graph.value_info, *model.graph.input, *model.graph.output)
+    types = {value.name: helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type) for value in tensors}
+    data = {
+        name: TensorData(lowest=np.asarray(low, types[name]), highest=np.asarray(high, types[name]))
+        for name, (low, high) in ranges.values.items()
+        if types.get(name) in (np.float32, np.float16)
+    }
+    return TensorsData(CalibrationMethod.MinMax, data)
+
+
+def _either(names: tuple[str, ...]) -> str:
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

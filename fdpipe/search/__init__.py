@@ -1,0 +1,1 @@
+"""The searches, which choose the candidates to try."""

@@ -1,0 +1,191 @@
+"""evaluate: quality on the evaluation rows, agreement with the original, and whether answers depend on batch-mates."""
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from math import isfinite
+from pathlib import Path
+
+import numpy as np
+
+from fdpipe import workers
+from fdpipe.arrays import Batch, in_batches, join, label_of, rows_in, save_arrays, take, value_of
+from fdpipe.artifacts import Answers, Artifact, Evaluation, Invariance, Rows, Task, WorkerSpec
+from fdpipe.errors import StageError
+from fdpipe.interfaces import Metric, Processor, Runtime, Session
+from fdpipe.store import stage
+
+BATCH = 64
+"""Rows in a call while the answers are collected."""
+
+INVARIANCE_ROWS = 64
+INVARIANCE_BATCHES = (8, 32)
+OUTLIER = 20.0
+"""How many rows are asked alone and among others, in which batches, and by what the outlier beside them is multiplied."""
+
+AGREES_RELATIVE = 1e-3
+"""A regression's value with a larger `difference` from the original's is another answer."""
+
+AGREES_COSINE = 0.999
+"""A tensor whose row has a smaller cosine with the original's is another answer."""
+
+SAME_RELATIVE = 1e-4
+"""A larger `difference` between two batch sizes is more than float arithmetic in another order makes."""
+
+Ask = Callable[[Batch], Batch]
+
+
+@stage(machine_bound=True)
+def evaluate(
+    folder: Path,
+    runtime: Runtime,
+    session: Session,
+    artifact: Artifact,
+    processor: WorkerSpec,
+    task: Task,
+    rows: Rows,
+    reference: Answers,
+    metrics: Mapping[str, Metric],
+) -> Evaluation:
+    """The candidate beside the original on the same rows; without labels, quality is the agreement between the two.
+
+    It is bound to the machine: one INT8 model answers differently on processors with and without VNNI.
+    """
+    bound: Processor = workers.build_spec(processor)
+    examples, original = rows.load(), reference.load()
+    labels = _judge_of(examples.labels, original)
+    with closing(runtime.open(artifact, session)) as engine:
+        answers = in_batches(examples.features, BATCH, lambda records: bound.finish(engine.run(bound.prepare(records))))
+        some = bound.prepare(take(examples.features, slice(INVARIANCE_ROWS)))
+        invariance = batch_invariance(some, task, lambda batch: bound.finish(engine.run(batch)))
+    agreement = float(np.mean(agrees(task, answers, original)))
+    own = {} if rows.labelled else {"agreement": agreement}
+    path = folder / "answers.npz"
+    return Evaluation(
+        rows=rows.count,
+        quality=_scores(metrics, answers, labels, original) | own,
+        reference=_scores(metrics, original, labels, original) | dict.fromkeys(own, 1.0),
+        agreement=agreement,
+        answers=Answers(path=path, digest=save_arrays(path, answers)),
+        invariance=invariance,
+    )
+
+
+# --- quality ----------------------------------------------------------------------------------------------------------
+
+
+def _judge_of(labels: np.ndarray | None, original: Batch) -> np.ndarray | None:
+    """The labels, one a row where they are a column; `StageError` where they are text and the model's are not, or the other
+    way round."""
+    if labels is None:
+        return None
+    labels = labels.ravel() if labels.size == len(labels) else labels
+    own = label_of(original)
+    if own is not None and (own.dtype.kind in "OUS") != (labels.dtype.kind in "OUS"):
+        raise StageError(f"the labels are like {labels[0]!r} and the model's like {own[0]!r}: they must be of one kind")
+    return labels
+
+
+def _scores(
+    metrics: Mapping[str, Metric], answers: Batch, labels: np.ndarray | None, original: Batch
+) -> dict[str, float | None]:
+    """Each metric's figure, None where it is not finite; a metric that needs labels has none where there are no labels."""
+    truths = {name: labels if metric.needs_labels else _own(original) for name, metric in metrics.items()}
+    figures = {name: metrics[name].score(answers, truth) for name, truth in truths.items() if truth is not None}
+    return {name: figure if isfinite(figure) else None for name, figure in figures.items()}
+
+
+def _own(original: Batch) -> np.ndarray | None:
+    """The original's answers as labels."""
+    own = None if "value" in original else label_of(original)
+    return value_of(original) if own is None else own
+
+
+# --- comparison -------------------------------------------------------------------------------------------------------
+
+
+def agrees(task: Task, answers: Batch, original: Batch) -> np.ndarray:
+    """Of each row, whether the answer is the original's: the same label; or a value within `AGREES_RELATIVE`; or, for
+    tensors, a cosine of at least `AGREES_COSINE`, and equality of what is no float."""
+    found, wanted = label_of(answers), label_of(original)
+    if task is Task.CLASSIFICATION and found is not None and wanted is not None:
+        return np.asarray(found == wanted)
+    if task is Task.REGRESSION:
+        return np.asarray(_largest(difference, answers, original) <= AGREES_RELATIVE)
+    return np.asarray((_largest(_angle, answers, original) <= 1 - AGREES_COSINE) & _equal(answers, original))
+
+
+def difference(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Of each row, the largest absolute difference divided by the row's largest magnitude or by the root mean square of all
+    rows, whichever is greater: close to 0, a value's own magnitude is no measure. Infinite beside a NaN."""
+    found, wanted = _flat(found), _flat(wanted)
+    same = (found == wanted) | (np.isnan(found) & np.isnan(wanted))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gap = np.where(same, 0.0, np.abs(found - wanted)).max(axis=1, initial=0.0)
+        scale = np.maximum(np.abs(wanted).max(axis=1, initial=0.0), np.sqrt(np.mean(np.square(wanted))))
+        return np.nan_to_num(np.where(gap == 0, 0.0, gap / scale), nan=np.inf, posinf=np.inf)
+
+
+def _angle(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Of each row, 1 minus the cosine; 0 between two rows of zeros, 1 beside a NaN."""
+    found, wanted = _flat(found), _flat(wanted)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cosine = np.sum(found * wanted, axis=1) / (np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1))
+    return np.where((found == wanted).all(axis=1), 0.0, 1 - np.nan_to_num(cosine, nan=0.0))
+
+
+def _largest(measure: Callable[[np.ndarray, np.ndarray], np.ndarray], one: Batch, other: Batch) -> np.ndarray:
+    """Of each row, the largest measure among the float answers."""
+    floats = [measure(one[name], array) for name, array in other.items() if array.dtype.kind == "f" and name in one]
+    return np.max(floats, axis=0) if floats else np.zeros(rows_in(other))
+
+
+def _equal(one: Batch, other: Batch) -> np.ndarray:
+    """Of each row, whether the answers that are no floats are equal."""
+    rest = [_rows(one[name] == array) for name, array in other.items() if array.dtype.kind != "f" and name in one]
+    return np.all([part.all(axis=1) for part in rest], axis=0) if rest else np.ones(rows_in(other), bool)
+
+
+def _rows(array: np.ndarray) -> np.ndarray:
+    return array.reshape(len(array), -1)
+
+
+def _flat(array: np.ndarray) -> np.ndarray:
+    return _rows(array).astype(np.float64)
+
+
+# --- batch invariance -------------------------------------------------------------------------------------------------
+
+
+def batch_invariance(batch: Batch, task: Task, ask: Ask) -> Invariance:
+    """The rows asked alone, in batches, and beside an outlier; a row counts as changed if it is in any of them."""
+    alone = in_batches(batch, 1, ask)
+    others = {f"in batches of {size}": in_batches(batch, size, ask) for size in INVARIANCE_BATCHES}
+    if (outlier := _outlier(batch)) is not None:
+        others[f"beside a {OUTLIER:g}-fold outlier"] = in_batches(
+            batch, INVARIANCE_BATCHES[-1] - 1, lambda part: take(ask(join([part, outlier])), slice(rows_in(part)))
+        )
+    changed = {name: _changed(task, answers, alone) for name, answers in others.items()}
+    distance = {name: float(_largest(difference, answers, alone).max()) for name, answers in others.items()}
+    return Invariance(
+        rows=rows_in(batch),
+        changed=int(np.any(list(changed.values()), axis=0).sum()),
+        largest_difference=max(distance.values()),
+        worst_setting=max(others, key=lambda name: (changed[name].sum(), distance[name])),
+    )
+
+
+def _changed(task: Task, answers: Batch, alone: Batch) -> np.ndarray:
+    found, wanted = label_of(answers), label_of(alone)
+    if task is Task.CLASSIFICATION and found is not None and wanted is not None:
+        return np.asarray(found != wanted)
+    return np.asarray((_largest(difference, answers, alone) > SAME_RELATIVE) | ~_equal(answers, alone))
+
+
+def _outlier(batch: Batch) -> dict[str, np.ndarray] | None:
+    """The row of the largest magnitude, its floats multiplied by `OUTLIER`; None where there is nothing to multiply."""
+    sizes = [np.nansum(np.abs(_flat(array)), axis=1) for array in batch.values() if array.dtype.kind == "f"]
+    total = np.sum(sizes, axis=0) if sizes else np.zeros(1)
+    if not total.any():
+        return None
+    row = take(batch, np.array([int(total.argmax())]))
+    return {name: (array * OUTLIER).astype(array.dtype) if array.dtype.kind == "f" else array for name, array in row.items()}

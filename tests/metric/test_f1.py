@@ -1,0 +1,57 @@
+"""The harmonic mean of precision and recall."""
+
+import math
+
+import numpy as np
+import pytest
+
+from fdpipe.metric.f1 import F1, Average
+from tests.contracts.metric import Case, MetricContract
+from tests.contracts.settings import built
+from tests.metric.cases import GUESSES, LABELS, labelled
+
+WORDS = np.array(["a", "b", "c"])
+
+# By hand: class 0 has 3 right of 4 answered and 4 there, class 1 has 1 of 3 and 2, class 2 has 1 of 1 and 2.
+BY_CLASS = (3 / 4, 2 / 5, 2 / 3)
+
+
+class TestF1(MetricContract):
+    @pytest.fixture
+    def metric(self) -> F1:
+        return F1()
+
+    @pytest.fixture(
+        params=[
+            labelled(GUESSES, figure=sum(BY_CLASS) / 3),
+            labelled(WORDS[GUESSES].astype(object), WORDS[LABELS], figure=sum(BY_CLASS) / 3),
+            labelled(np.array([0, 0]), np.array([0, 1]), figure=1 / 3),
+        ]
+    )
+    def case(self, request: pytest.FixtureRequest) -> Case:
+        found: Case = request.param
+        return found
+
+    @pytest.fixture
+    def perfect(self) -> Case:
+        return labelled(LABELS)
+
+    @pytest.fixture
+    def worse(self) -> Case:
+        return labelled(GUESSES)
+
+
+def test_its_file_builds() -> None:
+    assert built("metric", "f1") == F1()
+
+
+@pytest.mark.parametrize(
+    ("average", "figure"),
+    [(Average.WEIGHTED, (4 * BY_CLASS[0] + 2 * BY_CLASS[1] + 2 * BY_CLASS[2]) / 8), (Average.MICRO, 5 / 8)],
+)
+def test_averages(average: Average, figure: float) -> None:
+    assert F1(average=average).score({"label": GUESSES}, LABELS) == pytest.approx(figure)
+
+
+def test_shapes_that_do_not_fit_have_no_figure() -> None:
+    assert math.isnan(F1().score({"label": LABELS}, LABELS[:, None]))

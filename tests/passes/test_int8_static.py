@@ -1,0 +1,122 @@
+"""Static INT8."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from fdpipe.arrays import Batch
+from fdpipe.artifacts import Ranges
+from fdpipe.calibrator.minmax import MinMax
+from fdpipe.errors import NotApplicable, StageError
+from fdpipe.passes.fuse import Fuse, Level
+from fdpipe.passes.int8_static import Int8Static
+from tests import onnx_models
+from tests.contracts.passes import PassContract, answers, done, ranges_of
+from tests.contracts.settings import built
+
+
+class TestInt8Static(PassContract):
+    tolerance = 0.15
+
+    @pytest.fixture(params=[Int8Static(), Int8Static(per_channel=False), Int8Static(reduce_range=True)])
+    def one(self, request: pytest.FixtureRequest) -> Int8Static:
+        found: Int8Static = request.param
+        return found
+
+
+def test_its_file_builds() -> None:
+    assert built("passes", "int8_static") == Int8Static()
+
+
+def weights_of(path: Path) -> dict[str, np.ndarray]:
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
+
+
+def test_weights_are_symmetric_int8_per_channel_and_activations_uint8(tmp_path: Path) -> None:
+    weights = weights_of(done(Int8Static(), onnx_models.mlp(tmp_path / "in" / "m.onnx"), tmp_path / "out" / "model.onnx"))
+    assert weights["w0_quantized"].dtype == np.int8
+    assert weights["w0_scale"].shape == (64,)
+    assert not weights["w0_zero_point"].any()
+    assert weights["x_zero_point"].dtype == np.uint8
+
+
+def test_reduce_range_leaves_weights_seven_bits(tmp_path: Path) -> None:
+    source = onnx_models.mlp(tmp_path / "in" / "m.onnx")
+    weights = weights_of(done(Int8Static(reduce_range=True), source, tmp_path / "out" / "model.onnx"))
+    assert np.abs(weights["w0_quantized"]).max() <= 64
+
+
+def test_scales_come_from_the_ranges(tmp_path: Path) -> None:
+    source, target = onnx_models.mlp(tmp_path / "m.onnx"), tmp_path / "out.onnx"
+    ranges = ranges_of(source)
+    Int8Static().apply(source, target, replace(ranges, values={**ranges.values, "x": (-1.0, 4.1)}))
+    weights = weights_of(target)
+    np.testing.assert_allclose(weights["x_scale"], 5.1 / 255, rtol=1e-6)
+    assert weights["x_zero_point"] == 50
+    assert np.abs(answers(target) - answers(source)).max() > 0.2
+
+
+def test_the_last_layer_answers_in_float(tmp_path: Path) -> None:
+    target = done(Int8Static(), onnx_models.mlp(tmp_path / "in" / "m.onnx"), tmp_path / "out" / "model.onnx")
+    assert len(np.unique(answers(target))) > 256
+
+
+def test_a_fused_bias_of_shape_1_n_is_quantized_too(tmp_path: Path) -> None:
+    """As scikit-learn's models have it behind their scaler; the quantizer of ONNX Runtime fails on it as it is."""
+    source = onnx_models.mlp(tmp_path / "in" / "model.onnx", scaler=True)
+    fused = done(Fuse(level=Level.BASIC), source, tmp_path / "fused" / "model.onnx")
+    target = done(Int8Static(), fused, tmp_path / "out" / "model.onnx")
+    assert weights_of(target)["b0_quantized"].dtype == np.int32
+    assert np.abs(answers(target) - answers(source)).max() < 0.15
+
+
+def test_a_convolutional_network_is_quantized_end_to_end(tmp_path: Path) -> None:
+    source, target = onnx_models.conv(tmp_path / "m.onnx"), tmp_path / "out.onnx"
+    images = np.random.default_rng(2).normal(size=(32, 3, 8, 8)).astype(np.float32)
+    Int8Static().apply(source, target, ranges_of(source, images))
+    Int8Static().ensures(source, target)
+    nodes = onnx.load(target).graph.node
+    makers = {name: node.op_type for node in nodes for name in node.output}
+    for node in nodes:
+        if node.op_type in ("Conv", "Add", "GlobalAveragePool", "Gemm"):
+            assert {makers[name] for name in node.input} == {"DequantizeLinear"}
+    exact, found = answers(source, images), answers(target, images)
+    assert np.abs(found - exact).max() < 0.05 * np.abs(exact).max()
+
+
+def test_two_inputs(tmp_path: Path) -> None:
+    source, target = onnx_models.two_inputs(tmp_path / "m.onnx"), tmp_path / "out.onnx"
+    batch: Batch = {"a": np.eye(4, dtype=np.float32), "b": np.ones((4, 2), np.int64)}
+    values = MinMax().collect(source, lambda: [batch])
+    Int8Static().apply(source, target, Ranges(method="minmax", rows=4, data_digest="", values=values, inputs={}))
+    Int8Static().ensures(source, target)
+
+
+def test_a_tensor_without_a_range_is_told_in_one_line(tmp_path: Path) -> None:
+    source = onnx_models.mlp(tmp_path / "m.onnx")
+    with pytest.raises(StageError, match=r"static quantization failed: .*r0") as told:
+        Int8Static().apply(source, tmp_path / "out.onnx", replace(ranges_of(source), values={"x": (0.0, 1.0)}))
+    assert "\n" not in str(told.value)
+
+
+def test_a_file_that_was_not_quantized_is_refused(tmp_path: Path) -> None:
+    source = onnx_models.mlp(tmp_path / "m.onnx")
+    with pytest.raises(NotApplicable, match="no Conv, Gemm or MatMul of the graph can be quantized"):
+        Int8Static().ensures(source, source)
+
+
+def test_operators_must_be_named() -> None:
+    with pytest.raises(ValueError, match="operators"):
+        Int8Static(operators=())
+
+
+def test_the_root_logger_stays_bare(tmp_path: Path) -> None:
+    """ONNX Runtime's warnings would otherwise give it a handler, and every log line would be printed from then on."""
+    before = list(logging.getLogger().handlers)
+    done(Int8Static(), onnx_models.mlp(tmp_path / "in" / "m.onnx"), tmp_path / "out" / "model.onnx")
+    assert logging.getLogger().handlers == before

@@ -1,0 +1,122 @@
+"""ONNX Runtime: its session settings, and models of several kinds."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fdpipe.errors import MissingExtra, StageError
+from fdpipe.interfaces import Session
+from fdpipe.runtime.onnxruntime import OnnxEngine, OnnxRuntime, usable_cores
+from tests import onnx_models
+from tests.contracts.runtime import RuntimeContract
+from tests.contracts.settings import built
+
+
+class TestOnnxRuntime(RuntimeContract):
+    @pytest.fixture
+    def runtime(self) -> OnnxRuntime:
+        return OnnxRuntime()
+
+    def test_opens_onnx_as_it_is(self, runtime: OnnxRuntime, tmp_path: Path) -> None:
+        model = onnx_models.artifact(onnx_models.mlp(tmp_path / "model.onnx"))
+        assert runtime.ready(model, tmp_path / "ready") is model
+        assert not (tmp_path / "ready").exists()
+
+    def test_finds_weights_beside_the_graph(self, runtime: OnnxRuntime, tmp_path: Path) -> None:
+        model = onnx_models.artifact(onnx_models.mlp(tmp_path / "model.onnx", external=True))
+        assert (tmp_path / "model.onnx.data").exists()
+        x = np.ones((2, 16), np.float32)
+        found = runtime.open(model, {}).run({"x": x})["y"]
+        np.testing.assert_allclose(found, onnx_models.mlp_tensors(x)["y"], rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize("dtype", [object, str])
+    def test_takes_and_gives_strings(self, runtime: OnnxRuntime, tmp_path: Path, dtype: type) -> None:
+        engine = runtime.open(onnx_models.artifact(onnx_models.text(tmp_path / "model.onnx")), {})
+        words: np.ndarray = np.array([["yes"], ["no"], [""], ["Grüße"]], dtype)
+        answers = engine.run({"s": words})
+        assert answers["label"].tolist() == [[1], [0], [-1], [-1]]
+        assert answers["word"].tolist() == words.tolist()
+
+    def test_opens_nothing_but_onnx(self, runtime: OnnxRuntime, tmp_path: Path) -> None:
+        model = onnx_models.artifact(onnx_models.mlp(tmp_path / "model.onnx"))
+        with pytest.raises(StageError, match="not engine"):
+            runtime.open(replace(model, kind="engine"), {})
+
+
+def test_a_provider_that_is_not_there_names_its_extra() -> None:
+    with pytest.raises(MissingExtra, match=r"NoSuchProvider.*CPUExecutionProvider.*fdpipe\[gpu\]"):
+        OnnxRuntime(provider="NoSuchProvider", extra="gpu").check()
+
+
+def options_of(session: Session, folder: Path) -> object:
+    model = onnx_models.artifact(onnx_models.mlp(folder / "model.onnx"))
+    engine = OnnxRuntime().open(model, session)
+    assert isinstance(engine, OnnxEngine)
+    assert engine._session is not None
+    return engine._session.get_session_options()
+
+
+@pytest.mark.parametrize(
+    ("session", "name", "wanted"),
+    [
+        ({}, "intra_op_num_threads", usable_cores()),
+        ({"threads": 0}, "intra_op_num_threads", usable_cores()),
+        ({"threads": 1}, "intra_op_num_threads", 1),
+        ({}, "inter_op_num_threads", 1),
+        ({"inter_threads": 2}, "inter_op_num_threads", 2),
+        ({}, "enable_cpu_mem_arena", True),
+        ({"arena": False}, "enable_cpu_mem_arena", False),
+    ],
+)
+def test_settings_reach_the_session(session: Session, name: str, wanted: object, tmp_path: Path) -> None:
+    assert getattr(options_of(session, tmp_path), name) == wanted
+
+
+@pytest.mark.parametrize(("session", "wanted"), [({}, "0"), ({"spinning": True}, "1")])
+def test_threads_do_not_spin_unless_asked(session: Session, wanted: str, tmp_path: Path) -> None:
+    options = options_of(session, tmp_path)
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == wanted  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("level", ["disable", "basic", "extended", "all"])
+def test_every_level_gives_the_same_answers(level: str, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(4, 16)).astype(np.float32)
+    engine = OnnxRuntime().open(onnx_models.artifact(onnx_models.mlp(tmp_path / "model.onnx")), {"graph_level": level})
+    np.testing.assert_allclose(engine.run({"x": x})["y"], onnx_models.mlp_tensors(x)["y"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("session", "message"),
+    [
+        ({"thread": 1}, "knows no session setting 'thread': it has threads"),
+        ({"threads": "2"}, "threads must be of type int, not '2'"),
+        ({"threads": True}, "threads must be of type int, not True"),
+        ({"threads": -1}, "threads must not be negative"),
+        ({"inter_threads": 0}, "inter_threads at least 1"),
+        ({"spinning": 1}, "spinning must be of type bool"),
+        ({"graph_level": "most"}, "one of disable, basic, extended, all, not 'most'"),
+    ],
+)
+def test_wrong_settings_are_told(session: Session, message: str, tmp_path: Path) -> None:
+    model = onnx_models.artifact(onnx_models.mlp(tmp_path / "model.onnx"))
+    with pytest.raises(StageError, match=message):
+        OnnxRuntime().open(model, session)
+
+
+def test_needs_no_more_at_serve_time_than_numpy_and_onnxruntime() -> None:
+    code = (
+        "import sys, fdpipe.runtime.onnxruntime as r; r.OnnxRuntime().check();"
+        "heavy = {'onnx', 'mlflow', 'prefect', 'hydra', 'sklearn', 'fdpipe.graphs', 'fdpipe.store'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_its_files_build() -> None:
+    assert built("runtime", "onnxruntime") == OnnxRuntime()
+    assert built("runtime", "onnxruntime_cuda") == OnnxRuntime(provider="CUDAExecutionProvider", extra="gpu")

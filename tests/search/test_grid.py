@@ -1,0 +1,37 @@
+"""Every combination, once."""
+
+import pytest
+
+from fdpipe.artifacts import Candidate
+from fdpipe.search.grid import Grid
+from tests.contracts.search import BASELINE, SPACE, SearchContract, searched, trial
+from tests.contracts.settings import built
+
+
+class TestGrid(SearchContract):
+    @pytest.fixture
+    def search(self) -> Grid:
+        return Grid()
+
+
+def test_its_file_builds() -> None:
+    assert built("search", "grid") == Grid()
+
+
+def test_tries_every_recipe_on_every_runtime_in_its_first_session() -> None:
+    proposed = Grid().propose(SPACE, [trial(BASELINE)])
+    assert list(proposed) == [
+        Candidate(runtime="first", recipe="fused"),
+        Candidate(runtime="first", recipe="int8"),
+        Candidate(runtime="second", recipe="none", session={"threads": 2}),
+        Candidate(runtime="second", recipe="fused", session={"threads": 2}),
+        Candidate(runtime="second", recipe="int8", session={"threads": 2}),
+    ]
+    assert list(Grid().propose(SPACE, [trial(BASELINE), *map(trial, proposed)])) == []
+
+
+def test_all_that_succeeded_are_finalists() -> None:
+    trials = searched(Grid(), failing=("int8",))
+    assert [one.candidate.name for one in Grid().finalists(trials)] == [
+        "first/none", "first/fused", "second/none[threads=2]", "second/fused[threads=2]",
+    ]  # fmt: skip

@@ -1,0 +1,156 @@
+"""The verdict: who passed, in which order, and the sentence for people."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from fdpipe.artifacts import Artifact, Candidate, CheckResult, Evaluation, Interval, Outcome, Trial, Verdict
+from fdpipe.errors import StageError
+from fdpipe.gate.quality import Quality
+from fdpipe.gate.speed import Speed
+from fdpipe.interfaces import Check, Evidence
+from fdpipe.stages.judge import judge
+from fdpipe.store import LocalStore
+from fdpipe.testing import FakeCheck, FakeMetric
+from tests.contracts.gate import evaluation, measured, measurement, ratio
+
+METRICS = {"accuracy": FakeMetric()}
+
+
+def trial(recipe: str, found: Evaluation | None = None, reason: str | None = None) -> Trial:
+    artifact = Artifact(kind="onnx", path=Path("model.onnx"), digest=recipe, size_bytes=1, inputs=(), outputs=())
+    candidate = Candidate(runtime="rt", recipe=recipe)
+    if reason is not None:
+        return Trial(candidate=candidate, reason=reason)
+    return Trial(candidate=candidate, artifact=artifact, evaluation=found or evaluation())
+
+
+def verdict(checks: Mapping[str, Check], trials: Sequence[Trial], speeds: Mapping[str, Sequence[Interval | None]]) -> Verdict:
+    of = measured(*[measurement(f"rt/{recipe}", *ratios) for recipe, ratios in speeds.items()])
+    return judge.work(Path(), checks, METRICS, tuple(trials), of, None, None)
+
+
+def test_the_best_comes_first_and_the_baseline_before_what_does_not_surely_beat_it() -> None:
+    speeds = {
+        "same": [Interval(low=0.97, middle=0.99, high=1.01)] * 2,
+        "fast": [ratio(0.5), ratio(0.8)],
+        "fastest": [ratio(0.4), ratio(0.7)],
+        "slow": [ratio(1.02), ratio(1.02)],
+    }
+    found = verdict({"any": FakeCheck()}, [trial("none"), *map(trial, speeds)], speeds)
+    assert found.outcome is Outcome.PASS
+    assert found.passed == ("rt/fastest", "rt/fast", "rt/none", "rt/same", "rt/slow")
+    assert found.reason == "rt/fastest passed every check and takes 0.53 (0.52–0.53) of the baseline's time"
+
+
+def test_the_baseline_ships_when_nothing_beats_it() -> None:
+    found = verdict({"speed": Speed()}, [trial("none"), trial("slow")], {"slow": [ratio(1.5)]})
+    assert found.passed == ("rt/none",)
+    assert found.reason == "rt/none passed every check and nothing that passed is surely faster"
+
+
+def test_the_baseline_is_judged_by_the_other_checks() -> None:
+    bad = evaluation(quality=0.5)
+    found = verdict({"quality": Quality()}, [trial("none", bad), trial("fast")], {"fast": [ratio(0.5)]})
+    assert found.passed == ("rt/fast",)
+
+
+def test_all_refused_is_told_by_the_baseline() -> None:
+    found = verdict({"quality": Quality(max_drop=-1)}, [trial("none"), trial("fast")], {"fast": [ratio(0.5)]})
+    assert found.outcome is Outcome.FAIL
+    assert found.passed == ()
+    assert found.reason == (
+        "quality: rt/none lost 0.0000 accuracy (0.9700 → 0.9700), must gain 1.0000; also refused: rt/fast by quality"
+    )
+
+
+def test_every_check_is_asked_and_bears_the_name_that_configuration_gives_it() -> None:
+    found = verdict({"mine": Quality(), "fast": Speed()}, [trial("none"), trial("int8")], {"int8": [ratio(2.0)]})
+    assert [(one.check, one.candidate, one.outcome.value) for one in found.results] == [
+        ("mine", "rt/none", "pass"),
+        ("fast", "rt/none", "pass"),
+        ("mine", "rt/int8", "pass"),
+        ("fast", "rt/int8", "fail"),
+    ]
+
+
+def test_an_empty_gate_fails() -> None:
+    found = verdict({}, [trial("none")], {})
+    assert (found.outcome, found.passed) == (Outcome.FAIL, ())
+    assert "empty" in found.reason
+
+
+def test_nothing_to_judge_fails() -> None:
+    assert verdict({"any": FakeCheck()}, [], {}).outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize("weaker", [Outcome.INCONCLUSIVE, Outcome.ANOMALOUS])
+def test_a_refusal_is_weak_only_where_every_one_is(weaker: Outcome) -> None:
+    trials = [trial("none"), trial("int8")]
+    speeds = {"int8": [ratio(0.5)]}
+    weak = FakeCheck(refuses=("rt/none", "rt/int8"), outcome=weaker)
+    assert verdict({"weak": weak}, trials, speeds).outcome is weaker
+    assert verdict({"weak": weak, "hard": FakeCheck(refuses=("rt/int8",))}, trials, speeds).outcome is Outcome.FAIL
+
+
+@dataclass(frozen=True, kw_only=True)
+class Careless:
+    """A check that says pass with a figure that is none, or that breaks."""
+
+    figure: float = float("nan")
+    breaks: bool = False
+
+    def judge(self, evidence: Evidence) -> CheckResult:
+        if self.breaks:
+            raise KeyError("accuracy")
+        return CheckResult(check="c", candidate="somebody", outcome=Outcome.PASS, reason="fine", figure=self.figure)
+
+
+def test_a_figure_that_is_not_finite_never_passes() -> None:
+    (result,) = verdict({"careless": Careless()}, [trial("none")], {}).results
+    assert (result.outcome, result.figure, result.candidate) == (Outcome.FAIL, None, "rt/none")
+
+
+def test_a_check_that_breaks_is_an_error_and_no_verdict() -> None:
+    with pytest.raises(StageError, match="gate: careless cannot judge rt/none: KeyError: 'accuracy'"):
+        verdict({"careless": Careless(breaks=True)}, [trial("none")], {})
+
+
+def test_a_candidate_that_failed_is_named() -> None:
+    found = verdict({"any": FakeCheck()}, [trial("none"), trial("int8", reason="there are no calibration rows")], {})
+    assert found.passed == ("rt/none",)
+    assert found.reason.endswith("not judged: rt/int8 (there are no calibration rows)")
+
+
+def test_the_overall_ratio_needs_every_batch_size() -> None:
+    of = measured(measurement("rt/a", ratio(0.5), ratio(2.0)), measurement("rt/b", ratio(0.5), None))
+    found = of.overall("rt/a")
+    assert found is not None
+    assert found.middle == pytest.approx(1.0)
+    assert of.overall("rt/b") is None
+    assert of.overall("rt/missing") is None
+    assert of.overall("rt/none") is None
+
+
+def test_a_passed_candidate_without_a_ratio_comes_last() -> None:
+    found = verdict({"any": FakeCheck()}, [trial("none"), trial("unmeasured"), trial("slow")], {"slow": [ratio(1.5)]})
+    assert found.passed == ("rt/none", "rt/slow", "rt/unmeasured")
+
+
+def test_a_verdict_is_stored_and_read_again(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    of = measured(measurement("rt/fast", ratio(0.5)))
+    arguments = ({"quality": Quality()}, METRICS, (trial("none"), trial("fast")), of, evaluation(), "release")
+    first = judge(store, *arguments)
+    assert judge(store, *arguments) == first
+    assert replace(first, provenance=None) == judge.work(tmp_path, *arguments)
+
+
+def test_without_labels_the_agreement_is_what_is_judged() -> None:
+    poor = replace(evaluation(), quality={"agreement": 0.9}, reference={"agreement": 1.0})
+    good = replace(poor, quality={"agreement": 1.0})
+    found = verdict({"quality": Quality(max_drop=0.05)}, [trial("none", good), trial("fast", poor)], {"fast": [ratio(0.5)]})
+    assert found.passed == ("rt/none",)
+    assert "lost 0.1000 agreement" in next(item.reason for item in found.results if item.outcome is Outcome.FAIL)

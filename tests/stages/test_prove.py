@@ -1,0 +1,56 @@
+"""Proofs, with a real service started for each."""
+
+from pathlib import Path
+
+import pytest
+
+from fdpipe import bento
+from fdpipe.content import tree_digest
+from fdpipe.stages import prove as stage
+from fdpipe.stages.prove import prove
+from fdpipe.store import LocalStore
+from tests.serving.tiny import prices
+from tests.tiny.release import tiny_release
+
+
+@pytest.fixture
+def store(home: Path) -> LocalStore:
+    return LocalStore(home / "store")
+
+
+def test_a_right_service_is_proved_once_and_left_as_it_was(store: LocalStore, tmp_path: Path) -> None:
+    release = tiny_release(tmp_path)
+    proof = prove(store, release)
+    assert proof.holds
+    assert proof.covers(release)
+    assert proof.protocols == ("bentoml", "oip-rest")
+    assert (proof.requests, proof.wrong) == (10, 0)
+    assert proof.largest_difference < 1e-5
+    assert tree_digest(release.path) == release.digest
+    bento.require_free(stage.HOST, stage.FIRST_SPARE_PORT)
+    assert prove(store, release) == proof
+    assert prove.is_stored(store, release)
+
+
+def test_a_wrong_answer_is_a_refusal(store: LocalStore, tmp_path: Path) -> None:
+    proof = prove(store, tiny_release(tmp_path, golden_factor=2.001))
+    assert not proof.holds
+    assert proof.wrong == 10, proof.reason
+    assert "score is" in proof.reason
+
+
+def test_a_service_that_does_not_start_is_a_refusal(store: LocalStore, tmp_path: Path) -> None:
+    release = tiny_release(tmp_path, flaw="import")
+    proof = prove(store, release)
+    assert not proof.holds
+    assert not proof.covers(release)
+    assert "the tiny service cannot be imported" in proof.reason
+
+
+def test_a_packaged_release_is_proved_and_stays_whole_in_the_store(store: LocalStore, tmp_path: Path) -> None:
+    release = prices(tmp_path).packaged(store)
+    proof = prove(store, release)
+    assert proof.covers(release), proof.reason
+    assert proof.largest_difference < 1e-5
+    assert release.provenance is not None
+    assert store.find("package", release.provenance.key) is not None
