@@ -1,0 +1,1 @@
+"""The gate's checks: each is one rule about a candidate."""

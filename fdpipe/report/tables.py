@@ -1,0 +1,128 @@
+"""The run's tables as plain text cells, for a terminal as well as for a page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fdpipe.artifacts import Measurement, Outcome, Record, Timing, Trial
+from fdpipe.report import words
+
+
+class State(StrEnum):
+    """What became of a candidate."""
+
+    DEPLOYED = "deployed"
+    PROVED = "proved"
+    PASSED = "passed"
+    REFUSED = "refused"
+    NO_FINALIST = "no finalist"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Column names and rows of as many cells; `states` says of each row what became of its candidate."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    states: tuple[State, ...]
+
+
+def candidates(record: Record) -> Table:
+    """Every candidate tried: quality with its distance to the original, time relative to the baseline with its interval for
+    each batch size, milliseconds of one call, size, memory, and what became of it."""
+    metrics, sizes = metric_names(record), batch_sizes(record)
+    times = [f"time, batch {size}" for size in sizes]
+    columns = ("candidate", *metrics, *times, f"p50, batch {sizes[0]}", "size", "memory", "outcome")
+    rows = tuple(_row(record, trial, metrics, sizes) for trial in record.trials)
+    return Table(columns=columns, rows=rows, states=tuple(state(record, trial) for trial in record.trials))
+
+
+def latencies(record: Record) -> Table:
+    """Every timing of the final benchmark."""
+    columns = ("candidate", "batch", "time", "p50", "p90", "p99", "rows/s", "calls")
+    timed = [(one, timing) for one in record.measured.measurements for timing in one.timings]
+    states = {trial.candidate.name: state(record, trial) for trial in record.trials}
+    return Table(
+        columns=columns,
+        rows=tuple(_latency(record, one, timing) for one, timing in timed),
+        states=tuple(states[one.candidate] for one, _ in timed),
+    )
+
+
+def state(record: Record, trial: Trial) -> State:
+    """What became of a candidate."""
+    name = trial.candidate.name
+    if not trial.succeeded:
+        return State.FAILED
+    if record.release is not None and record.release.candidate.name == name:
+        return State.DEPLOYED if record.deployment is not None and record.deployment.url else State.PROVED
+    if name in record.verdict.passed:
+        return State.PASSED
+    return State.REFUSED if refusals(record, name) else State.NO_FINALIST
+
+
+def refusals(record: Record, candidate: str) -> list[str]:
+    """The names of the checks that refused it."""
+    return [
+        result.check
+        for result in record.verdict.results
+        if result.candidate == candidate and result.outcome is not Outcome.PASS
+    ]
+
+
+def metric_names(record: Record) -> list[str]:
+    """The metrics' names, the first being the one that matters most."""
+    return list(next((trial.evaluation.quality for trial in record.trials if trial.evaluation), {}))
+
+
+def batch_sizes(record: Record) -> list[int]:
+    """The batch sizes that were measured."""
+    return [timing.batch for timing in record.measured.measurements[0].timings]
+
+
+def _row(record: Record, trial: Trial, metrics: Sequence[str], sizes: Sequence[int]) -> tuple[str, ...]:
+    measurement = _measurement(record, trial)
+    timings = {timing.batch: timing for timing in measurement.timings} if measurement else {}
+    bytes_ = words.size(trial.artifact.size_bytes) if trial.artifact else words.DASH
+    return (
+        trial.candidate.name,
+        *[_quality(trial, name) for name in metrics],
+        *[_time(record, trial, timings, size) for size in sizes],
+        words.milliseconds(timings[sizes[0]].p50_ms) if timings else words.DASH,
+        bytes_,
+        words.memory(measurement.peak_rss_mib if measurement else None),
+        _outcome(record, trial),
+    )
+
+
+def _measurement(record: Record, trial: Trial) -> Measurement | None:
+    """The final benchmark's or, for who was no finalist, the first impression."""
+    name = trial.candidate.name
+    return record.measured.of(name) or (trial.speed.of(name) if trial.speed else None)
+
+
+def _quality(trial: Trial, metric: str) -> str:
+    if trial.evaluation is None:
+        return words.DASH
+    value, reference = trial.evaluation.quality.get(metric), trial.evaluation.reference.get(metric)
+    return f"{words.figure(value)} ({words.change(value, reference)})"
+
+
+def _time(record: Record, trial: Trial, timings: Mapping[int, Timing], size: int) -> str:
+    if trial.candidate.name == record.measured.baseline:
+        return "1 (baseline)"
+    return words.ratio(timings[size].ratio) if size in timings else words.DASH
+
+
+def _outcome(record: Record, trial: Trial) -> str:
+    found = state(record, trial)
+    if found is State.REFUSED:
+        return f"refused: {', '.join(refusals(record, trial.candidate.name))}"
+    return f"failed: {trial.reason}" if found is State.FAILED else found.value
+
+
+def _latency(record: Record, measurement: Measurement, timing: Timing) -> tuple[str, ...]:
+    ratio = "1 (baseline)" if measurement.candidate == record.measured.baseline else words.ratio(timing.ratio)
+    milliseconds = [words.milliseconds(value) for value in (timing.p50_ms, timing.p90_ms, timing.p99_ms)]
+    return measurement.candidate, str(timing.batch), ratio, *milliseconds, f"{timing.rows_per_s:,.0f}", f"{timing.calls:,}"

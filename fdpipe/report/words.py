@@ -1,0 +1,62 @@
+"""Figures as people read them."""
+
+from fdpipe.artifacts import Interval
+
+DASH = "–"
+
+
+def figure(value: float | None) -> str:
+    """A quality figure: four places, or four digits where it is large."""
+    if value is None:
+        return DASH
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:.5g}"
+
+
+def change(value: float | None, reference: float | None) -> str:
+    """How far a figure lies above or below the original's."""
+    if value is None or reference is None:
+        return DASH
+    difference = value - reference
+    return "±0" if abs(difference) < 5e-5 else f"{difference:+.4f}"
+
+
+def ratio(value: Interval | None) -> str:
+    """A ratio of times with its interval."""
+    return DASH if value is None else f"{value.middle:.2f}× ({value.low:.2f}–{value.high:.2f})"
+
+
+def milliseconds(value: float) -> str:
+    """Three digits."""
+    return f"{f'{value:#.3g}'.rstrip('.')} ms" if value < 1000 else f"{value:,.0f} ms"
+
+
+def seconds(value: float) -> str:
+    """Three digits at most, minutes from two on."""
+    if value >= 120:
+        return f"{int(value // 60)} min {int(value % 60)} s"
+    if value >= 10:
+        return f"{value:.0f} s"
+    return f"{value:.2f} s" if value >= 0.1 else f"{value * 1000:.0f} ms"
+
+
+def size(value: int | float) -> str:
+    """Bytes in decimal units."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= scale:
+            return f"{value / scale:.3g} {unit}"
+    return f"{value:.0f} B"
+
+
+def memory(mib: float | None) -> str:
+    """A process's memory."""
+    return DASH if mib is None else f"{mib:.0f} MiB"
+
+
+def times(factor: float) -> str:
+    """How many times, as in `2.13×`."""
+    return f"{factor:.2f}×" if factor < 10 else f"{factor:.0f}×"
+
+
+def digest(value: str | None) -> str:
+    """Enough of a sha256 to tell it apart."""
+    return DASH if value is None else value[:12]

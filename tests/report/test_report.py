@@ -1,0 +1,304 @@
+"""The report says what happened, in one file that needs nothing else."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fdpipe.artifacts import Candidate, Outcome, Record, Verdict
+from fdpipe.progress import Event
+from fdpipe.report import tables, write_report
+from fdpipe.report.panels import panels
+from fdpipe.report.picture import draw
+from fdpipe.report.stages import stage_rows
+from fdpipe.report.tables import State
+from fdpipe.store import LocalStore
+from fdpipe.testing import FakeMetric
+from tests.report import example
+
+
+def html(folder: Path, record: Record) -> str:
+    store = LocalStore(folder / "store")
+    return write_report(record, example.plan(), example.events(), folder, store).read_text()
+
+
+def text(page: str) -> str:
+    """What a reader sees."""
+    body = page.partition("<body>")[2]
+    return " ".join(re.sub(r"<[^>]*>", " ", body).replace("&#39;", "'").split())
+
+
+def without_finalists() -> Record:
+    """Only the baseline was measured; two candidates failed."""
+    record = example.deployed()
+    trials = (record.trials[0], *record.trials[4:])
+    measured = replace(record.measured, measurements=record.measured.measurements[:1])
+    results = tuple(result for result in record.verdict.results if result.candidate == "onnxruntime/none")
+    verdict = replace(record.verdict, passed=("onnxruntime/none",), results=results)
+    assert record.release is not None
+    release = replace(record.release, candidate=trials[0].candidate)
+    return replace(record, trials=trials, measured=measured, verdict=verdict, release=release)
+
+
+class TestPage:
+    def test_the_verdict_comes_first(self, tmp_path: Path) -> None:
+        seen = text(html(tmp_path, example.deployed()))
+        start = seen.index("onnxruntime/int8_static")
+        assert start < seen.index("http://127.0.0.1:3000") < seen.index("Candidates")
+        assert "takes 0.47 (0.46–0.48) of the baseline's time" in seen
+
+    def test_a_rejection_says_which_check_and_what_goes_on_running(self, tmp_path: Path) -> None:
+        seen = text(html(tmp_path, example.rejected()))
+        assert "quality: onnxruntime/none lost 0.0000 accuracy" in seen
+        assert "Release 3f1a7c9be2d4 keeps running, untouched." in seen
+        assert "http://" not in seen
+        first = text(html(tmp_path, replace(example.rejected(), incumbent=None)))
+        assert "Nothing was deployed." in first
+
+    def test_a_dry_run_and_a_release_that_ran_already(self, tmp_path: Path) -> None:
+        record = example.deployed()
+        assert record.deployment is not None
+        dry = replace(record, deployment=replace(record.deployment, url=""))
+        assert "proved, and not deployed" in text(html(tmp_path, dry))
+        same = replace(record, deployment=replace(record.deployment, changed=False))
+        assert "was running already" in text(html(tmp_path, same))
+
+    def test_it_has_everything(self, tmp_path: Path) -> None:
+        seen = text(html(tmp_path, example.deployed()))
+        for part in (
+            "empty histogram",  # a failed trial's reason
+            "pip install 'fdpipe[openvino]'",  # a skipped runtime's
+            "4 of 360 answers change with the batch",
+            "4.2e-07 (allowed 1e-05)",  # parity
+            "minmax, 287 rows, 2 tensors; 99.87% of the evaluation values lie inside",
+            "bentoml, oip-rest",
+            "publish",
+            "2 ms reused",
+            example.DIGEST,
+            "onnxruntime 1.32.0",
+            "Xeon(R) Platinum 8481C",
+        ):
+            assert part in seen
+
+    @pytest.mark.parametrize("record", [example.deployed(), example.rejected(), without_finalists()])
+    def test_it_needs_nothing_else(self, tmp_path: Path, record: Record) -> None:
+        page = html(tmp_path, record)
+        assert "<script" not in page
+        assert not re.search(r"""(src|href)=["'](?!data:|#|http://127\.0\.0\.1:3000")""", page)
+        assert not re.search(r"url\(|@import", page)
+
+    def test_names_are_escaped(self, tmp_path: Path) -> None:
+        record = example.deployed()
+        name = '<img src=x onerror=alert(1)>&"'
+        evil = replace(record.trials[0], candidate=Candidate(runtime="onnxruntime", recipe=name))
+        first = replace(record.measured.measurements[0], candidate=evil.candidate.name)
+        measured = replace(
+            record.measured, measurements=(first, *record.measured.measurements[1:]), baseline=evil.candidate.name
+        )
+        page = html(tmp_path, replace(record, trials=(evil, *record.trials[1:]), measured=measured))
+        assert "<img" not in page
+
+    def test_only_a_baseline(self, tmp_path: Path) -> None:
+        assert "the baseline itself" in text(html(tmp_path, without_finalists()))
+
+    def test_an_inconclusive_check_says_so(self, tmp_path: Path) -> None:
+        record = example.rejected()
+        results = tuple(
+            replace(result, outcome=Outcome.INCONCLUSIVE if result.check == "quality" else result.outcome)
+            for result in record.verdict.results
+        )
+        verdict = Verdict(outcome=Outcome.INCONCLUSIVE, passed=(), results=results, reason="too noisy")
+        assert "quality (inconclusive)" in text(html(tmp_path, replace(record, verdict=verdict)))
+
+
+class TestTables:
+    def test_candidates(self) -> None:
+        table = tables.candidates(example.deployed())
+        assert table.columns == (
+            "candidate", "accuracy", "f1", "time, batch 1", "time, batch 8", "time, batch 32", "p50, batch 1", "size",
+            "memory", "outcome",
+        )  # fmt: skip
+        assert table.rows[0][:6] == ("onnxruntime/none", "0.9778 (±0)", "0.9772 (±0)", *["1 (baseline)"] * 3)
+        assert table.rows[3] == (
+            "onnxruntime/int8_static", "0.9750 (-0.0028)", "0.9744 (-0.0028)", "0.45× (0.44–0.46)", "0.47× (0.46–0.48)",
+            "0.49× (0.48–0.50)", "0.0544 ms", "1.13 MB", "71 MiB", "deployed",
+        )  # fmt: skip
+        assert table.rows[2][-1] == "refused: batch_invariance"
+        assert table.rows[4][-1].startswith("failed: the quantized model has an empty histogram")
+        assert set(table.rows[4][1:-1]) == {"–"}
+        assert table.states == (State.PASSED, State.PASSED, State.REFUSED, State.DEPLOYED, State.FAILED)
+        assert {len(row) for row in table.rows} == {len(table.columns)}
+
+    def test_no_finalist_has_its_first_impression(self) -> None:
+        record = example.deployed()
+        slow = replace(
+            record.trials[0],
+            candidate=Candidate(runtime="onnxruntime", recipe="slow"),
+            speed=replace(record.measured, measurements=(example.measurement("slow", {1: 2.0, 8: 2.0, 32: 2.0}, 100),)),
+        )
+        row = tables.candidates(replace(record, trials=(*record.trials, slow))).rows[-1]
+        assert row[3] == "2.00× (1.96–2.04)"
+        assert row[-1] == "no finalist"
+
+    def test_a_missing_figure_is_a_dash(self) -> None:
+        record = example.deployed()
+        first = record.trials[0]
+        assert first.evaluation is not None
+        bare = replace(first, evaluation=replace(first.evaluation, quality={"accuracy": None, "f1": 0.9}))
+        table = tables.candidates(replace(record, trials=(bare, *record.trials[1:])))
+        assert table.rows[0][1] == "– (–)"
+
+    def test_latencies(self) -> None:
+        table = tables.latencies(example.deployed())
+        assert len(table.rows) == 4 * 3
+        assert table.rows[-1][:4] == ("onnxruntime/int8_static", "32", "0.49× (0.48–0.50)", "0.181 ms")
+
+
+def drawn(folder: Path, record: Record) -> tuple[str, ...]:
+    return draw(LocalStore(folder / "store"), panels(record)).svgs
+
+
+def dots(svg: str) -> dict[int, tuple[float, float]]:
+    """Where each candidate's dot lies, from the left and from the top."""
+    found = re.findall(r'<use [^>]*x="([\d.]+)" y="([\d.]+)" style="fill: var\(--c(\d)\)"', svg)
+    return {int(number): (float(x), float(y)) for x, y, number in found}
+
+
+def numbers(svg: str) -> dict[int, tuple[float, float]]:
+    """Where each candidate's number lies."""
+    found = re.findall(r'fill: var\(--c\d\)" x="([\d.]+)" y="([\d.]+)"[^>]*>(\d+)</text>', svg)
+    return {int(number): (float(x), float(y)) for x, y, number in found}
+
+
+class TestPicture:
+    def test_a_panel_for_each_batch_size_with_every_finalist(self, tmp_path: Path) -> None:
+        svgs = drawn(tmp_path, example.deployed())
+        assert [re.findall(r">(Batch \d+)<", svg) for svg in svgs] == [["Batch 1"], ["Batch 8"], ["Batch 32"]]
+        for svg in svgs:
+            assert set(dots(svg)) == set(numbers(svg)) == {1, 2, 3, 4}
+            assert {"accuracy", "ms a call", "original"} <= set(re.findall(r">([^<>]+)</text>", svg))
+
+    def test_left_is_faster_and_up_is_better(self, tmp_path: Path) -> None:
+        at = dots(drawn(tmp_path, example.deployed())[0])
+        assert at[4][0] < at[3][0] < at[1][0]
+        assert at[1][1] < at[4][1]
+        assert all(0 < x < 320 and 0 < y < 240 for x, y in at.values())
+
+    def test_whiskers_span_the_interval_and_the_baseline_has_none(self, tmp_path: Path) -> None:
+        svg = drawn(tmp_path, example.deployed())[0]
+        line = r'd="M ([\d.]+) [\d.]+ \nL ([\d.]+) [\d.]+ \n" style="fill: none; stroke: var\(--c(\d)\)'
+        found = {int(number): (float(low), float(high)) for low, high, number in re.findall(line, svg)}
+        assert set(found) == {2, 3, 4}
+        for number, (low, high) in found.items():
+            assert low < dots(svg)[number][0] < high
+
+    def test_no_number_covers_another(self, tmp_path: Path) -> None:
+        for svg in drawn(tmp_path, example.deployed()):
+            spots = list(numbers(svg).values())
+            for number, (x, y) in enumerate(spots):
+                assert all(abs(x - other[0]) >= 11.9 or abs(y - other[1]) >= 11.9 for other in spots[:number])
+
+    def test_fonts_and_colours_are_the_pages(self, tmp_path: Path) -> None:
+        page = html(tmp_path, example.deployed())
+        svgs = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
+        assert len(svgs) == 3
+        for svg in svgs:
+            assert not re.search(r"#[0-9a-f]{6}\b|font-family|<style|<metadata", svg)
+            assert 'role="img" aria-label="accuracy and latency at batch ' in svg
+        for variable in set(re.findall(r"var\((--\w+)\)", "".join(svgs))):
+            assert page.count(f"{variable}: #") == 2  # light and dark
+        ids = re.findall(r' id="([^"]*)"', page)
+        assert len(ids) == len(set(ids))
+
+    def test_the_same_figures_give_the_same_picture_whatever_is_set(self, tmp_path: Path) -> None:
+        import matplotlib
+
+        first = draw.work(tmp_path, panels(example.deployed()))
+        with matplotlib.rc_context({"font.size": 31, "axes.facecolor": "red", "svg.fonttype": "path"}):
+            before = dict(matplotlib.rcParams)
+            assert draw.work(tmp_path, panels(example.deployed())) == first
+            assert dict(matplotlib.rcParams) == before
+
+    def test_one_candidate_alone_and_none_with_a_figure(self, tmp_path: Path) -> None:
+        record = without_finalists()
+        assert len(drawn(tmp_path, record)) == 3
+        first = record.trials[0]
+        assert first.evaluation is not None
+        bare = replace(first, evaluation=replace(first.evaluation, quality={"accuracy": None}))
+        assert panels(replace(record, trials=(bare,))) == ()
+        assert "Quality and latency" not in html(tmp_path, replace(record, trials=(bare, *record.trials[1:])))
+
+    def test_which_way_is_better_is_said(self, tmp_path: Path) -> None:
+        class Loss(FakeMetric):
+            higher_is_better = False
+
+        plan = replace(example.plan(), metric={"accuracy": Loss()})
+        page = write_report(example.deployed(), plan, [], tmp_path, LocalStore(tmp_path / "store")).read_text()
+        assert "Down is better" in page
+        assert "Up is better" in html(tmp_path, example.deployed())
+
+    def test_pictures_that_are_remembered_need_no_matplotlib(self, tmp_path: Path) -> None:
+        program = (
+            "import sys; from pathlib import Path; from tests.report import example, test_report\n"
+            "test_report.html(Path(sys.argv[1]), example.deployed())\n"
+            "print(*(name for name in ('matplotlib', 'matplotlib.pyplot') if name in sys.modules))"
+        )
+        command = [sys.executable, "-c", program, str(tmp_path)]
+        root = Path(__file__).parents[2]
+        loaded, pages = [], []
+        for _ in range(2):
+            done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, timeout=120)
+            loaded.append(done.stdout.strip())
+            pages.append((tmp_path / "report.html").read_text())
+        assert loaded == ["matplotlib", ""]
+        assert pages[0] == pages[1]
+
+
+class TestSummary:
+    def test_for_machines(self, tmp_path: Path) -> None:
+        record = example.deployed()
+        write_report(record, example.plan(), example.events(), tmp_path, LocalStore(tmp_path / "store"))
+        found = json.loads((tmp_path / "report.json").read_text())
+        assert found["outcome"] == "deployed"
+        assert found["plan"] == example.plan().digest
+        assert found["deployment"]["url"] == "http://127.0.0.1:3000"
+        static = next(one for one in found["candidates"] if one["recipe"] == "int8_static")
+        assert static["state"] == "deployed"
+        assert static["quality"]["accuracy"] == 0.975
+        assert static["measurement"]["timings"][0]["ratio"]["middle"] == 0.45
+        assert static["calibration"] == {"method": "minmax", "rows": 287, "coverage": 0.99874}
+        assert found["data"]["calibration"]["rows"] == 287
+        assert found["stages"][0] == {"step": "resolve", "depth": 0, "outcome": "done", "seconds": 0.41, "detail": ""}
+
+    def test_a_rejection(self, tmp_path: Path) -> None:
+        write_report(example.rejected(), example.plan(), [], tmp_path, LocalStore(tmp_path / "store"))
+        found = json.loads((tmp_path / "report.json").read_text())
+        assert found["outcome"] == "rejected"
+        assert found["reason"].startswith("quality: onnxruntime/none")
+        assert found["release"] is None
+        assert found["deployment"] is None
+
+
+def test_stages_that_ran_beside_each_other_are_told_apart() -> None:
+    events = [
+        Event(kind="start", step="trial a", depth=0),
+        Event(kind="start", step="optimize", depth=1),
+        Event(kind="start", step="trial b", depth=0),
+        Event(kind="start", step="optimize", depth=1),
+        Event(kind="note", step="optimize", depth=1, detail="something"),
+        Event(kind="reused", step="optimize", depth=1, seconds=1.0),
+        Event(kind="done", step="optimize", depth=1, seconds=2.0),
+        Event(kind="failed", step="trial b", depth=0, seconds=3.0, detail="why"),
+        Event(kind="done", step="unknown", depth=0, seconds=9.0),
+    ]
+    rows = stage_rows(events)
+    assert [(row.step, row.outcome, row.seconds) for row in rows] == [
+        ("trial a", "running", None),
+        ("optimize", "done", 2.0),
+        ("trial b", "failed", 3.0),
+        ("optimize", "reused", 1.0),
+    ]

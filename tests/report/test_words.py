@@ -1,0 +1,35 @@
+"""Figures as people read them."""
+
+import pytest
+
+from fdpipe.report import words
+
+
+@pytest.mark.parametrize(
+    ("shown", "wanted"),
+    [
+        (words.figure(0.97), "0.9700"),
+        (words.figure(5314.234), "5314.2"),
+        (words.figure(None), "–"),
+        (words.change(0.9712, 0.97), "+0.0012"),
+        (words.change(0.97, 0.97), "±0"),
+        (words.change(0.97, None), "–"),
+        (words.milliseconds(0.12), "0.120 ms"),
+        (words.milliseconds(121.0), "121 ms"),
+        (words.milliseconds(1234.0), "1,234 ms"),
+        (words.seconds(0.0123), "12 ms"),
+        (words.seconds(2.5), "2.50 s"),
+        (words.seconds(61.4), "61 s"),
+        (words.seconds(125), "2 min 5 s"),
+        (words.size(999), "999 B"),
+        (words.size(1_131_000), "1.13 MB"),
+        (words.size(86_000), "86 kB"),
+        (words.size(2.5e9), "2.5 GB"),
+        (words.memory(None), "–"),
+        (words.times(2.126), "2.13×"),
+        (words.times(43.2), "43×"),
+        (words.digest(None), "–"),
+    ],
+)
+def test_words(shown: str, wanted: str) -> None:
+    assert shown == wanted
