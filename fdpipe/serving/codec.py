@@ -1,0 +1,190 @@
+"""Arrays as JSON and as bytes, in both directions: strict about dtypes and shapes, nothing is converted silently.
+
+In JSON a missing number is `null` (NaN inside), and so is a missing string (empty inside). NaN and Infinity are no JSON.
+"""
+
+import functools
+import re
+import struct
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from fdpipe.arrays import Batch
+from fdpipe.artifacts import TensorSpec
+from fdpipe.serving.refusal import Refusal
+
+DATATYPES = {
+    "bool": "BOOL",
+    **{f"{sign.lower()}int{bits}": f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)},
+    "float16": "FP16",
+    "float32": "FP32",
+    "float64": "FP64",
+    "string": "BYTES",
+}
+"""numpy's name of a dtype (or `string`) → the Open Inference Protocol's."""
+
+_DEEPEST = 16
+_ELEMENTS: dict[str, Any] = {"f": float | None, "i": int, "u": int, "b": bool, "O": str | None}
+
+
+def shape_of(spec: TensorSpec) -> list[int]:
+    """The shape as the protocol writes it, -1 for a symbolic axis."""
+    return [axis if isinstance(axis, int) else -1 for axis in spec.shape]
+
+
+def json_type(spec: TensorSpec) -> Any:  # noqa: ANN401 - a type expression
+    """The type of the nested list that `nested` reads."""
+    return _lists(_ELEMENTS[_dtype(spec).kind], len(spec.shape))
+
+
+def nested(raw: bytes, spec: TensorSpec) -> np.ndarray:
+    """An array from a JSON list, nested as deep as the array has axes."""
+    depth = _depth(raw)
+    try:
+        values = _decoder(_dtype(spec).kind, depth).decode(raw)
+    except msgspec.DecodeError as error:
+        raise Refusal(f"input {spec.name!r}: {error}") from error
+    return _array(values, spec, depth)
+
+
+def flat(raw: bytes, spec: TensorSpec, shape: Sequence[int]) -> np.ndarray:
+    """An array of this shape from a JSON list of its elements, row by row, flat or nested."""
+    array = nested(raw, spec)
+    _require_size(array.size, spec, shape)
+    return array.reshape(tuple(shape))
+
+
+def from_bytes(raw: bytes, spec: TensorSpec, shape: Sequence[int]) -> np.ndarray:
+    """An array of this shape from its elements' bytes: little-endian, strings after their length in four bytes."""
+    dtype = _dtype(spec)
+    if dtype.kind == "O":
+        elements = _split(raw, spec)
+        _require_size(len(elements), spec, shape)
+        return np.array(elements, dtype=object).reshape(shape)
+    if len(raw) % dtype.itemsize:
+        raise Refusal(f"input {spec.name!r} has {len(raw)} bytes, which is no whole number of {DATATYPES[spec.dtype]}")
+    _require_size(len(raw) // dtype.itemsize, spec, shape)
+    if dtype.kind == "b":
+        return np.frombuffer(raw, dtype=np.uint8).astype(bool).reshape(shape)
+    return np.frombuffer(raw, dtype=dtype.newbyteorder("<")).astype(dtype).reshape(shape)
+
+
+def require_names(names: Sequence[str], specs: Sequence[TensorSpec]) -> None:
+    """Refuse an input that is missing, unknown, or there twice."""
+    known = [spec.name for spec in specs]
+    if unknown := sorted(set(names) - set(known)):
+        raise Refusal(f"there is no input {unknown[0]!r}: the model has {', '.join(known)}")
+    if absent := [name for name in known if name not in names]:
+        raise Refusal(f"input {absent[0]!r} is missing: the model needs {', '.join(known)}")
+    if len(names) > len(known):
+        raise Refusal("an input is there twice")
+
+
+def fitted(arrays: Batch, specs: Sequence[TensorSpec]) -> dict[str, np.ndarray]:
+    """The inputs in the shapes of their specs, all with equally many rows."""
+    fit = {spec.name: _fit(arrays[spec.name], spec) for spec in specs}
+    _require_rows(fit)
+    return fit
+
+
+def listed(answers: Batch) -> dict[str, list[Any]]:
+    """The arrays as nested lists for JSON; refused where a number is not finite, which JSON cannot say."""
+    for name, array in answers.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise Refusal(
+                f"the answer {name!r} has a number that is not finite, for these inputs", status=422, kind="not_finite"
+            )
+    return {name: array.tolist() for name, array in answers.items()}
+
+
+def to_bytes(array: np.ndarray) -> bytes:
+    """The elements' bytes, as `from_bytes` reads them."""
+    if datatype_of(array) != "BYTES":
+        return np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    texts = [str(item).encode() for item in array.ravel()]
+    return b"".join(struct.pack("<I", len(text)) + text for text in texts)
+
+
+def datatype_of(array: np.ndarray) -> str:
+    """The protocol's name of an array's dtype."""
+    return "BYTES" if array.dtype.kind in "OUS" else DATATYPES[array.dtype.name]
+
+
+def _dtype(spec: TensorSpec) -> np.dtype[Any]:
+    return np.dtype(object if spec.dtype == "string" else spec.dtype)
+
+
+def _depth(raw: bytes) -> int:
+    opening = re.match(rb"[\[ \t\r\n]*", raw)
+    depth = opening[0].count(b"[") if opening else 0
+    if not 0 < depth <= _DEEPEST:
+        raise Refusal(f"an input must be a list, nested at most {_DEEPEST} deep")
+    return depth
+
+
+@functools.cache
+def _decoder(kind: str, depth: int) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(_lists(_ELEMENTS[kind], depth))
+
+
+def _lists(element: Any, depth: int) -> Any:  # noqa: ANN401 - type expressions
+    return functools.reduce(lambda form, _: list[form], range(depth), element)  # type: ignore[valid-type]
+
+
+def _array(values: list[Any], spec: TensorSpec, depth: int) -> np.ndarray:
+    dtype = _dtype(spec)
+    try:
+        with np.errstate(over="ignore"):
+            array = np.array(values, dtype=dtype)
+    except OverflowError as error:
+        raise Refusal(f"input {spec.name!r} has a number that {DATATYPES[spec.dtype]} cannot hold") from error
+    except ValueError as error:
+        raise Refusal(f"input {spec.name!r} is ragged: its lists differ in length") from error
+    if array.ndim != depth:
+        raise Refusal(f"input {spec.name!r} is ragged or empty: its lists must not be empty, nor differ in length")
+    if dtype.kind == "f" and np.isinf(array).any():
+        raise Refusal(f"input {spec.name!r} has a number that {DATATYPES[spec.dtype]} cannot hold")
+    if dtype.kind == "O":
+        array[array == None] = ""  # noqa: E711 - element by element
+    return array
+
+
+def _split(raw: bytes, spec: TensorSpec) -> list[str]:
+    elements, at = [], 0
+    try:
+        while at < len(raw):
+            (length,) = struct.unpack_from("<I", raw, at)
+            at += 4 + length
+            if at > len(raw):
+                raise Refusal(f"input {spec.name!r} ends inside a string")
+            elements.append(raw[at - length : at].decode())
+    except (struct.error, UnicodeDecodeError) as error:
+        raise Refusal(f"input {spec.name!r} is no sequence of UTF-8 strings, each after its length: {error}") from error
+    return elements
+
+
+def _require_size(size: int, spec: TensorSpec, shape: Sequence[int]) -> None:
+    if min(shape, default=1) < 0 or size != prod(shape):
+        raise Refusal(f"input {spec.name!r} has {size} elements, which do not fill its shape {list(shape)}")
+
+
+def _fit(array: np.ndarray, spec: TensorSpec) -> np.ndarray:
+    """The array in its spec's shape; a single column may come as [n] or [n, 1]."""
+    if len(spec.shape) == 1 and array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    wanted = shape_of(spec)
+    if array.ndim != len(wanted) or any(one not in (-1, other) for one, other in zip(wanted, array.shape, strict=True)):
+        raise Refusal(f"input {spec.name!r} has shape {list(array.shape)}, the model takes {wanted}")
+    return array
+
+
+def _require_rows(arrays: Batch) -> None:
+    counts = {name: len(array) for name, array in arrays.items()}
+    if len(set(counts.values())) > 1:
+        raise Refusal(f"the inputs differ in their number of rows: {counts}")
+    if 0 in counts.values():
+        raise Refusal("the inputs have no rows")

@@ -1,0 +1,93 @@
+"""The BentoML service of a release: checked when it is imported, opened in the worker that answers."""
+
+import functools
+import gc
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import bentoml
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fdpipe import lifeline, workers
+from fdpipe.artifacts import Manifest
+from fdpipe.content import from_json, tree_digest
+from fdpipe.interfaces import Monitor, Probe
+from fdpipe.serving import typed
+from fdpipe.serving.edge import Edge, answer
+from fdpipe.serving.listener import Listener, wanted_address
+from fdpipe.serving.oip import oip_app
+from fdpipe.serving.predictor import Predictor
+
+MASTER = "FDPIPE_SERVICE_MASTER"
+
+_BACKSTOP_S = 5.0
+"""BentoML's own time limit is this much longer than ours, which counts what it cuts off."""
+
+
+def build_service(folder: Path) -> Any:  # noqa: ANN401 - bentoml has no types
+    """The service of the release in `folder`; ends the process with one line where its model is not the released one."""
+    _bind_to_master()
+    manifest = read_manifest(folder)
+    predictor = Predictor(manifest)
+    probes: list[Probe] = []
+    app = oip_app(predictor)
+    listener = Listener(Edge(app, manifest, probes))
+
+    class Release:
+        """Answers of the released model; the Open Inference Protocol is below /v2."""
+
+        def __init__(self) -> None:
+            predictor.open()
+            probes.extend(_started(manifest))
+            gc.freeze()
+
+        @bentoml.api(input_spec=typed.input_model(manifest), output_spec=typed.output_model(manifest))  # type: ignore[untyped-decorator]
+        async def predict(self, inputs: Request) -> Response:
+            """Answers by name, one for each row of the inputs."""
+            return await answer(inputs, functools.partial(typed.predict, predictor, inputs))
+
+        @bentoml.on_startup  # type: ignore[untyped-decorator]
+        async def listen(self) -> None:
+            """Open the Open Inference Protocol's own port."""
+            if address := wanted_address():
+                listener.start(*address)
+
+        @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+        async def close(self) -> None:
+            """Let the other port's requests end, then give the model back."""
+            await listener.stop()
+            predictor.close()
+
+    traffic = {"timeout": manifest.timeout_s + _BACKSTOP_S}
+    service = bentoml.service(name=manifest.service, workers=1, traffic=traffic)(Release)
+    service.mount_asgi_app(app, name="oip")
+    service.add_asgi_middleware(Edge, manifest=manifest, probes=probes)
+    return service
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """`release.json`, with the model's files compared to it."""
+    manifest = from_json((folder / "release.json").read_bytes(), Manifest, folder)
+    model = manifest.artifact
+    if tree_digest(model.folder) != model.digest:
+        raise SystemExit(f"fdpipe: {model.path.name} of {manifest.service} is not the released one: deploy the release again")
+    return manifest
+
+
+def _started(manifest: Manifest) -> Sequence[Probe]:
+    """The monitors, in the registry whose figures BentoML shows at /metrics."""
+    from prometheus_client import REGISTRY
+
+    monitors: list[Monitor] = [workers.build_spec(spec) for spec in manifest.monitors.values()]
+    return [monitor.start(manifest, REGISTRY) for monitor in monitors]
+
+
+def _bind_to_master() -> None:
+    """BentoML's master imports the service, then starts the workers: let these die with it, whoever started it."""
+    if bentoml.server_context.worker_index is None:
+        os.environ[MASTER] = str(os.getpid())
+    elif MASTER in os.environ:
+        lifeline.die_with(int(os.environ[MASTER]))

@@ -1,0 +1,277 @@
+"""package: the chosen candidate as a Bento, with its manifest, golden requests and the evidence for it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from fdpipe import shipment, workers
+from fdpipe.arrays import Batch, fit, rows_in, save_arrays, take
+from fdpipe.artifacts import (
+    GOLDEN_ANSWER,
+    GOLDEN_INPUT,
+    Artifact,
+    Baseline,
+    Data,
+    Evaluation,
+    Manifest,
+    Measured,
+    Release,
+    SourceModel,
+    TensorSpec,
+    Trial,
+    Verdict,
+    WorkerSpec,
+)
+from fdpipe.content import fingerprint, to_json
+from fdpipe.errors import StageError
+from fdpipe.interfaces import Monitor, Processor, Runtime
+from fdpipe.plan import Plan
+from fdpipe.store import stage
+
+SERVING = "fdpipe.serving"
+SERVE_TIME = ("bentoml", "msgspec", "numpy", "prometheus-client", "psutil", "pydantic", "starlette", "uvicorn")
+"""The distributions that the serving code itself uses; the workers add theirs."""
+
+SERVICE_PY = '''"""The service of one release: release/release.json says which. Written by fdpipe."""
+
+from pathlib import Path
+
+from {serving} import build_service
+
+service = build_service(Path(__file__).parent / "release")
+'''
+
+_PLUGIN_METADATA = "Metadata-Version: 2.1\nName: fdpipe-carried-plugins\nVersion: 0\n"
+_BUILD_LIMIT_S = 300
+_BUILD = "import json, sys, bentoml; bentoml.build(**json.loads(sys.argv[1]))"
+"""`bentoml build` refuses a bentofile below a hidden folder, as `.fdpipe` is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseOrder:
+    """What a release is besides its model. `code` digests the serving code, `requirements` are versions by distribution."""
+
+    service: str
+    target: str
+    runtime: Runtime
+    monitors: Mapping[str, Monitor]
+    timeout_s: float
+    max_body_mib: float
+    golden_requests: int
+    code: str
+    requirements: Mapping[str, str]
+
+
+def order(plan: Plan, trial: Trial) -> ReleaseOrder:
+    """The order for a trial of this plan, with the code and the versions that are installed now."""
+    runtime = plan.runtime[trial.candidate.runtime]
+    chosen = (runtime, *plan.monitor.values(), *plan.processor.values())
+    packages = [name for worker in chosen for name in getattr(type(worker), "packages", ())]
+    return ReleaseOrder(
+        service=plan.service_name,
+        target=plan.target.name,
+        runtime=runtime,
+        monitors=plan.monitor,
+        timeout_s=plan.service.timeout_s,
+        max_body_mib=plan.service.max_body_mib,
+        golden_requests=plan.service.golden_requests,
+        code=shipment.source_digest(shipment.reached([SERVING])),
+        requirements=shipment.pinned([*SERVE_TIME, *packages]),
+    )
+
+
+@stage()
+def package(
+    folder: Path,
+    order: ReleaseOrder,
+    model: SourceModel,
+    baseline: Baseline,
+    chosen: Trial,
+    data: Data,
+    measured: Measured,
+    verdict: Verdict,
+) -> Release:
+    """The Bento in `folder`. Its digest covers all that decides an answer: the model's bytes, the processor, the runtime,
+    the session, the code and the versions; not the evidence, which holds timings."""
+    if chosen.artifact is None or chosen.evaluation is None:
+        raise StageError(f"{chosen.candidate.name} has no model to ship: {chosen.reason}")
+    context = folder / "context"
+    release = context / "release"
+    release.mkdir(parents=True)
+    carried = _carry(order, baseline.processor, context)
+    artifact = _copy_model(chosen.artifact, release / "model")
+    golden = _golden_rows(order, model, chosen.evaluation, data)
+    manifest = _manifest(order, model, baseline, chosen, artifact, golden, data)
+    manifest = replace(manifest, digest=fingerprint(manifest, carried))
+    save_arrays(release / "golden.npz", golden)
+    (release / "release.json").write_bytes(to_json(manifest, release))
+    (release / "evidence.json").write_bytes(_evidence(baseline, chosen, measured, verdict, order))
+    bento = _build(folder, context, manifest, order)
+    inside = bento / "src" / "release"
+    return Release(
+        service=order.service,
+        model=model.ref,
+        target=order.target,
+        candidate=chosen.candidate,
+        digest=manifest.digest,
+        path=bento,
+        manifest=inside / "release.json",
+        golden=inside / "golden.npz",
+        artifact=replace(artifact, path=inside / artifact.path.relative_to(release)),
+        processor=baseline.processor,
+        runtime=manifest.runtime,
+        task=baseline.task,
+    )
+
+
+def _carry(order: ReleaseOrder, processor: WorkerSpec, context: Path) -> str:
+    """Copy the source files that the service reaches, and write service.py; their digest."""
+    named = [
+        processor,
+        *(workers.spec("monitor", one) for one in order.monitors.values()),
+        workers.spec("runtime", order.runtime),
+    ]
+    modules = [str(spec.settings[workers.TARGET]).rpartition(".")[0] for spec in named]
+    files = shipment.reached([SERVING, *modules])
+    for path, file in files.items():
+        (context / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, context / path)
+    (context / "service.py").write_text(SERVICE_PY.format(serving=SERVING))
+    _declare_plugins({path.partition("/")[0] for path in files} - {"fdpipe"}, context)
+    return shipment.source_digest(files)
+
+
+def _declare_plugins(packages: set[str], context: Path) -> None:
+    """Where the service runs, the plug-ins are carried and not installed: declare them, so that their workers are trusted."""
+    if packages:
+        folder = context / "fdpipe_carried_plugins-0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(_PLUGIN_METADATA)
+        points = "".join(f"{name} = {name}\n" for name in sorted(packages))
+        (folder / "entry_points.txt").write_text(f"[fdpipe.plugins]\n{points}")
+
+
+def _copy_model(artifact: Artifact, target: Path) -> Artifact:
+    """The same artifact below `target`, with all that lies beside it."""
+    shutil.copytree(artifact.folder, target)
+    return replace(artifact, path=target / artifact.path.relative_to(artifact.folder))
+
+
+def _golden_rows(order: ReleaseOrder, model: SourceModel, evaluation: Evaluation, data: Data) -> dict[str, np.ndarray]:
+    """The first evaluation rows, in the dtypes that callers use, and what the candidate answered to them."""
+    rows = slice(0, order.golden_requests)
+    features = take(data.evaluation.load().features, rows)
+    answers = take(evaluation.answers.load(), rows)
+    try:
+        inputs = {spec.name: fit(features[spec.name], spec.dtype, spec.name) for spec in model.inputs}
+    except (KeyError, ValueError) as error:
+        raise StageError(f"the evaluation rows do not fit the model's signature: {error}") from error
+    return {GOLDEN_INPUT + name: array for name, array in inputs.items()} | {
+        GOLDEN_ANSWER + name: array for name, array in answers.items()
+    }
+
+
+def _manifest(
+    order: ReleaseOrder,
+    model: SourceModel,
+    baseline: Baseline,
+    chosen: Trial,
+    artifact: Artifact,
+    golden: Batch,
+    data: Data,
+) -> Manifest:
+    """All but the digest."""
+    answers = {name.removeprefix(GOLDEN_ANSWER): array for name, array in golden.items() if name.startswith(GOLDEN_ANSWER)}
+    return Manifest(
+        service=order.service,
+        digest="",
+        model=model.ref,
+        target=order.target,
+        candidate=chosen.candidate,
+        task=baseline.task,
+        artifact=artifact,
+        processor=baseline.processor,
+        runtime=workers.spec("runtime", order.runtime),
+        monitors={name: workers.spec("monitor", one) for name, one in order.monitors.items()},
+        inputs=model.inputs,
+        answers=tuple(_described(name, array) for name, array in answers.items()),
+        input_ranges=_input_ranges(baseline, chosen, data),
+        timeout_s=order.timeout_s,
+        max_body_mib=order.max_body_mib,
+        versions=order.requirements,
+    )
+
+
+def _described(name: str, answer: np.ndarray) -> TensorSpec:
+    dtype = "string" if answer.dtype.kind in "OUS" else answer.dtype.name
+    return TensorSpec(name=name, dtype=dtype, shape=("rows", *answer.shape[1:]))
+
+
+def _input_ranges(baseline: Baseline, chosen: Trial, data: Data) -> Mapping[str, tuple[float, float]]:
+    """The graph inputs' ranges that the candidate was calibrated with or, for one that was not, those of the same rows."""
+    if chosen.ranges is not None:
+        return chosen.ranges.inputs
+    if data.calibration is None:
+        return {}
+    processor: Processor = workers.build_spec(baseline.processor)
+    tensors = processor.prepare(data.calibration.load().features)
+    numbers = {name: array for name, array in tensors.items() if array.dtype.kind in "fiu" and rows_in(tensors)}
+    return {name: (float(np.nanmin(array)), float(np.nanmax(array))) for name, array in numbers.items()}
+
+
+def _evidence(baseline: Baseline, chosen: Trial, measured: Measured, verdict: Verdict, order: ReleaseOrder) -> bytes:
+    """Why this candidate was released, for people and auditors; paths only by their last name."""
+    found = {
+        "parity": baseline.parity,
+        "evaluation": chosen.evaluation,
+        "measurement": measured.of(chosen.candidate.name),
+        "machine": measured.machine,
+        "verdict": verdict,
+        "versions": order.requirements,
+    }
+    return msgspec.json.format(msgspec.json.encode(found, enc_hook=_name_of), indent=1)
+
+
+def _name_of(value: Any) -> str:  # noqa: ANN401 - whatever JSON does not know
+    if isinstance(value, Path):
+        return value.name
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def _build(folder: Path, context: Path, manifest: Manifest, order: ReleaseOrder) -> Path:
+    """Have BentoML build it, in a process and a BentoML home of its own; nothing but the Bento's folder stays."""
+    home = folder / "home"
+    packages = [f"{name}=={version}" for name, version in order.requirements.items() if name != "bentoml"]  # it adds itself
+    version = manifest.digest[:12]
+    settings = {
+        "service": "service:service",
+        "name": order.service,
+        "labels": {"model": manifest.model.name, "version": manifest.model.version, "target": order.target},
+        "description": f"{order.service}: {manifest.model.name} version {manifest.model.version}, {manifest.candidate.name}",
+        "python": {"packages": packages, "lock_packages": False},
+        "version": version,
+        "build_ctx": str(context),
+    }
+    environment = os.environ | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-c", _BUILD, msgspec.json.encode(settings).decode()]
+    try:
+        done = subprocess.run(
+            command, env=environment, cwd=context, capture_output=True, text=True, timeout=_BUILD_LIMIT_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise StageError(f"bentoml build was not done after {_BUILD_LIMIT_S} s") from error
+    if done.returncode != 0:
+        raise StageError(f"bentoml build failed: {' / '.join((done.stderr or done.stdout).strip().splitlines()[-3:])}")
+    bento = folder / "bento"
+    (home / "bentos" / order.service / version).rename(bento)
+    shutil.rmtree(home)
+    shutil.rmtree(context)
+    return bento

@@ -1,0 +1,189 @@
+"""The Open Inference Protocol of a running release, asked by Triton's own client and by hand."""
+
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.utils import InferenceServerException
+
+from tests.serving import tiny
+from tests.serving.conftest import Served
+
+ROWS = np.array([[1, 2, 3, 4], [-1, 0.5, 0, 0.1]], np.float32)
+RECORDS = {
+    tiny.AGE: np.array([30.0, np.nan]),
+    tiny.CITY: np.array(["Bern", "Zug"], dtype=object),
+    tiny.HEIGHT: np.array([170.5, 180.0]),
+}
+
+
+@pytest.fixture(params=["own port", "beside BentoML's API"])
+def client(request: pytest.FixtureRequest, digits: Served) -> InferenceServerClient:
+    port = digits.port + (request.param == "own port")
+    return InferenceServerClient(f"127.0.0.1:{port}")
+
+
+def _input(name: str, array: np.ndarray, datatype: str, *, binary: bool) -> InferInput:
+    tensor = InferInput(name, list(array.shape), datatype)
+    tensor.set_data_from_numpy(array, binary_data=binary)
+    return tensor
+
+
+def test_metadata(client: InferenceServerClient) -> None:
+    assert client.is_server_live()
+    assert client.is_server_ready()
+    assert client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
+    assert client.is_model_ready("digits")
+    assert client.is_model_ready("digits", "7")
+    assert client.get_model_metadata("digits", "7") == {
+        "name": "digits",
+        "versions": ["7"],
+        "platform": "onnxruntime_onnx",
+        "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}],
+        "outputs": [
+            {"name": "label", "datatype": "INT64", "shape": [-1]},
+            {"name": "probabilities", "datatype": "FP32", "shape": [-1, 3]},
+        ],
+    }
+
+
+@pytest.mark.parametrize("sent_binary", [True, False])
+@pytest.mark.parametrize("asked_binary", [True, False, None])
+def test_infer(client: InferenceServerClient, digits: Served, sent_binary: bool, asked_binary: bool | None) -> None:
+    known = tiny.asked_directly(digits.pieces, {"x": ROWS})
+    outputs = None if asked_binary is None else [InferRequestedOutput(name, binary_data=asked_binary) for name in known]
+    reply = client.infer("digits", [_input("x", ROWS, "FP32", binary=sent_binary)], outputs=outputs, request_id="r1")
+    assert reply.get_response()["id"] == "r1"
+    assert reply.get_response()["model_version"] == "7"
+    for name, array in known.items():
+        np.testing.assert_array_equal(reply.as_numpy(name), array)
+
+
+def test_one_output_of_two(client: InferenceServerClient) -> None:
+    reply = client.infer("digits", [_input("x", ROWS, "FP32", binary=True)], outputs=[InferRequestedOutput("label")])
+    assert reply.as_numpy("label").shape == (2,)
+    assert reply.as_numpy("probabilities") is None
+
+
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("two_axes", [True, False])
+def test_columns(prices: Served, binary: bool, two_axes: bool) -> None:
+    records = RECORDS if binary else {name: array[:1] for name, array in RECORDS.items()}
+    known = tiny.asked_directly(prices.pieces, records)["value"]
+    datatypes = {tiny.AGE: "FP64", tiny.CITY: "BYTES", tiny.HEIGHT: "FP64"}
+    inputs = [
+        _input(name, array.reshape(-1, 1) if two_axes else array, datatypes[name], binary=binary)
+        for name, array in records.items()
+    ]
+    reply = InferenceServerClient(f"127.0.0.1:{prices.port + 1}").infer("prices", inputs)
+    np.testing.assert_array_equal(reply.as_numpy("value"), known)
+
+
+def test_a_number_that_json_cannot_say_comes_as_bytes(prices: Served) -> None:
+    client = InferenceServerClient(f"127.0.0.1:{prices.port + 1}")
+    records = RECORDS | {tiny.HEIGHT: np.array([np.nan, 180.0])}
+    inputs = [_input(name, array, "BYTES" if name == tiny.CITY else "FP64", binary=True) for name, array in records.items()]
+    reply = client.infer("prices", inputs, outputs=[InferRequestedOutput("value", binary_data=True)])
+    assert np.isnan(reply.as_numpy("value")).tolist() == [True, False]
+    with pytest.raises(InferenceServerException, match=r"\[422\].*not finite"):
+        client.infer("prices", inputs, outputs=[InferRequestedOutput("value", binary_data=False)])
+
+
+def test_metadata_of_columns(prices: Served) -> None:
+    found = InferenceServerClient(f"127.0.0.1:{prices.port + 1}").get_model_metadata("prices")
+    assert found["inputs"] == [
+        {"name": tiny.AGE, "datatype": "FP64", "shape": [-1]},
+        {"name": tiny.CITY, "datatype": "BYTES", "shape": [-1]},
+        {"name": tiny.HEIGHT, "datatype": "FP64", "shape": [-1]},
+    ]
+
+
+def _tensor(**changes: object) -> dict[str, Any]:
+    return {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]} | changes
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"inputs": [_tensor(name="z")]}, "there is no input 'z': the model has x"),
+        ({"inputs": []}, "input 'x' is missing"),
+        ({"inputs": [_tensor(), _tensor()]}, "there twice"),
+        ({"inputs": [_tensor(datatype="FP64")]}, "has datatype 'FP64', the model takes FP32"),
+        ({"inputs": [_tensor(shape=[1, 5])]}, "has 4 elements, which do not fill its shape [1, 5]"),
+        ({"inputs": [_tensor(shape=[4, 1])]}, "has shape [4, 1], the model takes [-1, 4]"),
+        ({"inputs": [_tensor(shape=[0, 4], data=[])]}, "the inputs have no rows"),
+        ({"inputs": [_tensor(shape=["1", 4])]}, "Expected `int`, got `str`"),
+        ({"inputs": [_tensor(data=[[1, 2], [3]])]}, "ragged"),
+        ({"inputs": [_tensor(data=[1, 2, 3, "4"])]}, "Expected `float | null`, got `str`"),
+        ({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4]}]}, "must be a list"),
+        ({"inputs": [_tensor()], "outputs": [{"name": "z"}]}, "there is no output 'z'"),
+        ({"inputs": [_tensor(parameters={"binary_data_size": 16})]}, "has a binary_data_size of 16, 0 bytes are left"),
+        ({"inputs": [_tensor(parameters={"binary_data_size": "a"})]}, "has a binary_data_size of 'a'"),
+        ({}, "missing required field `inputs`"),
+        ([], "no inference request in JSON"),
+    ],
+)
+def test_what_does_not_fit(digits: Served, body: object, says: str) -> None:
+    reply = httpx.post(f"{digits.oip}/v2/models/digits/infer", json=body)
+    assert reply.status_code == 400
+    assert set(reply.json()) == {"error"}
+    assert says in reply.json()["error"]
+    assert "\n" not in reply.json()["error"]
+    assert reply.headers["x-fdpipe-release"] == digits.release.digest
+
+
+def test_nested_data_and_parameters(digits: Served) -> None:
+    body = {"id": "a", "parameters": {"sequence_id": 3}, "inputs": [_tensor(shape=[2, 4], data=ROWS.tolist())]}
+    reply = httpx.post(f"{digits.oip}/v2/models/digits/versions/7/infer", json=body)
+    assert reply.status_code == 200
+    assert reply.headers["content-type"] == "application/json"
+    assert [item["shape"] for item in reply.json()["outputs"]] == [[2], [2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "says"),
+    [
+        ({"Inference-Header-Content-Length": "10000"}, 400, "Inference-Header-Content-Length is 10000"),
+        ({"Inference-Header-Content-Length": "x"}, 400, "Inference-Header-Content-Length is x"),
+        ({"Content-Encoding": "gzip"}, 415, "compressed bodies are not supported"),
+    ],
+)
+def test_headers_that_do_not_fit(digits: Served, headers: dict[str, str], status: int, says: str) -> None:
+    reply = httpx.post(f"{digits.oip}/v2/models/digits/infer", json={"inputs": [_tensor()]}, headers=headers)
+    assert reply.status_code == status
+    assert says in reply.json()["error"]
+
+
+def test_bytes_that_belong_to_nothing(digits: Served) -> None:
+    content = httpx.Request("POST", "http://x", json={"inputs": [_tensor()]}).content
+    headers = {"Inference-Header-Content-Length": str(len(content))}
+    reply = httpx.post(f"{digits.oip}/v2/models/digits/infer", content=content + b"rest", headers=headers)
+    assert reply.json() == {"error": "4 bytes of the body belong to no input"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v2/models/other", 404),
+        ("GET", "/v2/models/digits/versions/8", 404),
+        ("GET", "/v2/models/other/ready", 404),
+        ("POST", "/v2/models/other/infer", 404),
+        ("GET", "/v2/nothing", 404),
+        ("GET", "/v2/models/digits/infer", 404),
+        ("DELETE", "/v2/models/digits", 404),
+        ("POST", "/v2", 405),
+    ],
+)
+@pytest.mark.parametrize("own_port", [True, False])
+def test_what_is_not_there(digits: Served, method: str, path: str, status: int, own_port: bool) -> None:
+    reply = httpx.request(method, (digits.oip if own_port else digits.api) + path)
+    assert reply.status_code == status
+    assert set(reply.json()) == {"error"}
+    assert reply.headers["x-fdpipe-release"] == digits.release.digest
+
+
+def test_a_client_is_told(client: InferenceServerClient) -> None:
+    with pytest.raises(InferenceServerException, match=r"\[404\] there is no model 'other' version '7' here"):
+        client.get_model_metadata("other")
