@@ -14,7 +14,7 @@ def deploy(deployer: Deployer, release: Release, proof: Proof, service: ServiceS
     with progress.step("deploy") as step:
         deployment = deployer.deploy(release, proof, service.host, service.port)
         step.reused = not deployment.changed
-        step.detail = deployment.url
+        step.detail = deployment.url or "dry run"
         return deployment
 
 

@@ -1,0 +1,1 @@
+"""The checks that a running service must pass."""

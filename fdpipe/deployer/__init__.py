@@ -1,0 +1,1 @@
+"""Workers that make a release the running service."""
