@@ -8,10 +8,17 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from fdpipe.pipeline import run
     from fdpipe.plan import Plan, Recipe, Target
+    from fdpipe.standard import standard_plan
 
-_WHERE = {"run": "fdpipe.pipeline", "Plan": "fdpipe.plan", "Recipe": "fdpipe.plan", "Target": "fdpipe.plan"}
+_WHERE = {
+    "run": "fdpipe.pipeline",
+    "Plan": "fdpipe.plan",
+    "Recipe": "fdpipe.plan",
+    "Target": "fdpipe.plan",
+    "standard_plan": "fdpipe.standard",
+}
 
-__all__ = ["Plan", "Recipe", "Target", "__version__", "run"]
+__all__ = ["Plan", "Recipe", "Target", "__version__", "run", "standard_plan"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module attribute may be anything

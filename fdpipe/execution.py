@@ -1,21 +1,26 @@
-"""One run with its folder: the line, its events, its record and its report."""
+"""One run with its folder: the line, its events, its record and its report; and several runs after each other."""
 
 import logging
 import os
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
+from fdpipe import progress
 from fdpipe.artifacts import Outcome, Record
-from fdpipe.errors import Exit, FdpipeError
+from fdpipe.errors import GRAVEST_FIRST, Exit, FdpipeError
 from fdpipe.home import settle_environment
 from fdpipe.pipeline import Call, direct, run
 from fdpipe.plan import Plan
 from fdpipe.progress import Event
 from fdpipe.report import write_report
 from fdpipe.runs import RunFolder, Runs
+from fdpipe.store import LocalStore, writing
+
+Job = TypeVar("Job")
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,28 @@ class Execution:
 
 def execute(plan: Plan, *, call: Call = direct, trigger: str = "cli") -> Execution:
     """Run the plan and keep everything about it; errors are recorded in the run's folder and raised."""
-    folder = Runs(settle_environment()).start(plan, trigger, os.getpid())
-    with _recorded(folder):
-        record = run(plan, call=call)
-        folder.save_record(record)
-        _end(folder, exit_code(record), summary(record))
-    write_report(record, plan, folder.events(), folder.path)
+    home = settle_environment()
+    with writing(home):
+        folder = Runs(home).start(plan, trigger, os.getpid())
+        progress.note(f"{plan.model} on {plan.target.name}, run {folder.id}")
+        with _recorded(folder):
+            store = LocalStore(home / "store")
+            record = run(plan, store=store, call=call)
+            folder.save_record(record)
+            write_report(record, plan, folder.events(), folder.path, store)
+            _end(folder, exit_code(record), summary(record))
     return Execution(folder, record)
+
+
+def execute_all(jobs: Iterable[Job], execute_one: Callable[[Job], Execution]) -> list[Execution | Exception]:
+    """What came of each job, one after the other: one that fails does not keep the others from running."""
+    return [_result_of(job, execute_one) for job in jobs]
+
+
+def gravest(results: Iterable[Execution | Exception]) -> Exit:
+    """What a sweep exits with."""
+    codes = {error_code(result) if isinstance(result, Exception) else result.exit_code for result in results}
+    return next((code for code in GRAVEST_FIRST if code in codes), Exit.DONE)
 
 
 def exit_code(record: Record) -> Exit:
@@ -50,6 +70,13 @@ def exit_code(record: Record) -> Exit:
     return codes.get(record.rejection.outcome, Exit.REJECTED)
 
 
+def error_code(error: BaseException) -> Exit:
+    """What the command line exits with after this error."""
+    if isinstance(error, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    return error.exit_code if isinstance(error, FdpipeError) else Exit.INTERNAL
+
+
 def summary(record: Record) -> str:
     """The run's result in one line."""
     if record.rejection is not None:
@@ -57,6 +84,13 @@ def summary(record: Record) -> str:
     if record.deployment is not None and record.release is not None:
         return f"{record.release.candidate.name} at {record.deployment.url or 'no address (dry run)'}"
     return "no result"
+
+
+def _result_of(job: Job, execute_one: Callable[[Job], Execution]) -> Execution | Exception:
+    try:
+        return execute_one(job)
+    except Exception as error:
+        return error
 
 
 @contextmanager
@@ -69,9 +103,9 @@ def _recorded(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        (folder.path / "traceback.txt").write_text(traceback.format_exc())
-        code = error.exit_code if isinstance(error, FdpipeError) else Exit.INTERNAL
-        _end(folder, Exit.INTERRUPTED if isinstance(error, KeyboardInterrupt) else code, str(error) or type(error).__name__)
+        with suppress(OSError):
+            (folder.path / "traceback.txt").write_text(traceback.format_exc())
+            _end(folder, error_code(error), str(error) or type(error).__name__)
         error.add_note(f"run folder: {folder.path}")
         raise
     finally:
@@ -79,7 +113,7 @@ def _recorded(folder: RunFolder) -> Iterator[None]:
 
 
 class _Recorder(logging.Handler):
-    """Writes progress events into the run's folder."""
+    """Writes progress events into the run's folder, as far as there is room."""
 
     def __init__(self, folder: RunFolder) -> None:
         super().__init__()
@@ -88,7 +122,8 @@ class _Recorder(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         event = getattr(record, "event", None)
         if isinstance(event, Event):
-            self.folder.append(event)
+            with suppress(OSError):
+                self.folder.append(event)
 
 
 def _end(folder: RunFolder, code: Exit, text: str) -> None:

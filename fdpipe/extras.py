@@ -24,5 +24,6 @@ def is_installed(module: str) -> bool:
 
 
 def missing(what: str, *, extra: str, because: str = "not installed") -> MissingExtra:
-    """The error for something that the extra named would bring."""
-    return MissingExtra(f"{what} is needed and cannot be used ({because}): pip install 'fdpipe[{extra}]'")
+    """The error for something that the extra named would bring; without a name, fdpipe itself does."""
+    package = f"'fdpipe[{extra}]'" if extra else "fdpipe"
+    return MissingExtra(f"{what} is needed and cannot be used ({because}): pip install {package}")

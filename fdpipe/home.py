@@ -2,6 +2,8 @@
 
 import os
 import tempfile
+import tomllib
+import uuid
 from pathlib import Path
 
 from fdpipe.errors import ConfigError, StoreError
@@ -18,11 +20,12 @@ def open_home() -> Path:
     """The state folder, made where it is missing and checked for its schema version."""
     root = home()
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        for folder in (root, root / "tmp", root / "mlflow"):
+            folder.mkdir(parents=True, exist_ok=True)
         stamp = root / "schema"
         if not stamp.exists():
-            stamp.write_text(SCHEMA)
             (root / ".gitignore").write_text("*\n")
+            _write_whole(stamp, SCHEMA)
         found = stamp.read_text().strip()
     except OSError as error:
         raise StoreError(f"the state folder {root} cannot be written ({error.strerror}): set FDPIPE_HOME") from error
@@ -34,31 +37,48 @@ def open_home() -> Path:
 def settle_environment() -> Path:
     """Point every library at the state folder and switch its telemetry off; what the user has set is kept.
 
-    Call it before prefect, mlflow or bentoml is imported: they read their settings once.
+    Call it before prefect, mlflow or bentoml is imported: they read their settings once. `TMPDIR` is always moved.
     """
     root = open_home()
-    temporary = root / "tmp"
-    temporary.mkdir(exist_ok=True)
     for name, value in _defaults(root).items():
         os.environ.setdefault(name, value)
-    os.environ["TMPDIR"] = str(temporary)
+    os.environ["TMPDIR"] = str(root / "tmp")
     tempfile.tempdir = None
     return root
 
 
 def _defaults(root: Path) -> dict[str, str]:
-    defaults = {
+    return {
         "FDPIPE_HOME": str(root),
         "MLFLOW_TRACKING_URI": f"sqlite:///{root / 'mlflow' / 'mlflow.db'}",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        # MLflow's own 7 tries make four minutes before a server that is not there is told.
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
         "BENTOML_HOME": str(root / "bentoml"),
-        "MPLCONFIGDIR": str(root / "tmp" / "matplotlib"),
         "BENTOML_DO_NOT_TRACK": "true",
         "DO_NOT_TRACK": "true",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
+        # ONNX Runtime keeps a database of telemetry in the user's cache, and sends it.
+        "ORT_DISABLE_TELEMETRY": "1",
+        "MPLCONFIGDIR": str(root / "tmp" / "matplotlib"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    }
-    profiles = Path("~/.prefect/profiles.toml").expanduser()
-    if not profiles.exists() and "PREFECT_PROFILE" not in os.environ:
-        defaults["PREFECT_HOME"] = str(root / "prefect")
-    (root / "mlflow").mkdir(exist_ok=True)
-    return defaults
+        # Prefect prints the traceback of a failed task; ours is one line, and the run's folder has the rest.
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    } | ({} if _names_a_prefect_server() else {"PREFECT_HOME": str(root / "prefect")})
+
+
+def _names_a_prefect_server() -> bool:
+    """Whether the user's active Prefect profile says which server to use."""
+    try:
+        profiles = tomllib.loads(Path("~/.prefect/profiles.toml").expanduser().read_text())
+    except (OSError, RuntimeError, tomllib.TOMLDecodeError):
+        return False
+    active = os.environ.get("PREFECT_PROFILE") or profiles.get("active")
+    return "PREFECT_API_URL" in profiles.get("profiles", {}).get(active, {})
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file so that no other process ever sees half of it."""
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    temporary.write_text(text)
+    temporary.rename(path)

@@ -1,14 +1,15 @@
 """The line: the order of the stages, and nothing else."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import ParamSpec, Protocol, TypeVar
 
 from fdpipe import progress, workers
 from fdpipe.artifacts import Baseline, Candidate, Data, Evaluation, Record, Rejection, Release, Trial
-from fdpipe.errors import MissingExtra, NotApplicable, StageError
+from fdpipe.errors import FdpipeError, MissingExtra, NotApplicable, StageError, StoreError
 from fdpipe.home import settle_environment
-from fdpipe.interfaces import Runtime, Space
+from fdpipe.interfaces import Runtime, Session, Space
 from fdpipe.plan import Plan, Recipe
 from fdpipe.releases import Releases
 from fdpipe.stages.benchmark import Contender, benchmark
@@ -24,12 +25,14 @@ from fdpipe.stages.prove import prove
 from fdpipe.stages.ready import ready
 from fdpipe.store import LocalStore, Store
 
+log = logging.getLogger(__name__)
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Call(Protocol):
-    """How a step of the line is called: directly, or as a task of an orchestrator. A step has a `name` or `__name__`."""
+    """How a step of the line is called: directly, or as a task of an orchestrator. `progress.name_of` says its name."""
 
     def __call__(self, step: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
 
@@ -49,10 +52,12 @@ def run(plan: Plan, *, store: Store | None = None, releases: Releases | None = N
     ref = plan.pinned or call(resolve, plan.source, plan.model)
     model = call(fetch, store, plan.source, ref)
     data = call(gather, store, plan.data, ref, identify(plan.data, ref))
-    baseline = call(convert, store, plan.converter, plan.processor, model, data.evaluation)
+    opener = next(iter(runtimes.values()))
+    baseline = call(convert, store, plan.converter, plan.processor, opener, model, data.evaluation, plan.parity)
 
-    first = Candidate(runtime=next(iter(runtimes)), recipe="none")
-    space = Space(runtimes={name: one.sessions() for name, one in runtimes.items()}, recipes=tuple(plan.recipe))
+    space = Space(runtimes=sessions(runtimes, plan.benchmark.threads), recipes=tuple(plan.recipe))
+    runtime, offered = next(iter(space.runtimes.items()))
+    first = Candidate(runtime=runtime, recipe="none", session=offered[0])
     trials = [call(Attempt(first), store, plan, baseline, data, None)]
     if not trials[0].succeeded:
         raise StageError(f"the converted model cannot be run as it is: {trials[0].reason}")
@@ -63,15 +68,16 @@ def run(plan: Plan, *, store: Store | None = None, releases: Releases | None = N
     contenders = tuple(contender(plan, trial) for trial in finalists)
     measured = call(benchmark, store, contenders, baseline.processor, data.evaluation, plan.benchmark)
     live = releases.live(plan.service_name)
-    incumbent = live and call(Incumbent(live), store, plan, baseline, data)
-    verdict = call(judge, store, plan.gate, plan.metric, tuple(finalists), measured, incumbent or None, live and live.digest)
+    incumbent = call(Incumbent(live), store, plan, baseline, data) if live else None
+    live_digest = live.digest if live else None
+    verdict = call(judge, store, plan.gate, plan.metric, tuple(finalists), measured, incumbent, live_digest)
 
     record = Record(
         model=ref, target=plan.target.name, baseline=baseline, data=data, trials=tuple(trials), measured=measured,
         verdict=verdict, release=None, proof=None, deployment=None, rejection=None,
-        skipped_runtimes=skipped, incumbent=live.digest if live else None,
+        skipped_runtimes=skipped, incumbent=live_digest,
     )  # fmt: skip
-    reason = verdict.reason
+    refusals: list[str] = []
     for name in verdict.passed:
         chosen = next(trial for trial in finalists if trial.candidate.name == name)
         shipment = (order(plan, chosen), model, baseline, chosen, data, measured, verdict)
@@ -81,12 +87,13 @@ def run(plan: Plan, *, store: Store | None = None, releases: Releases | None = N
         if proof.holds:
             deployment = call(deploy, plan.deployer, release, proof, plan.service)
             record = replace(record, deployment=deployment)
-            if deployment.changed:
-                call(publish, plan.source, ref, tags_of(record), f"deployed-{plan.target.name}" if deployment.url else None)
+            call(publish, plan.source, ref, tags_of(record), f"deployed-{plan.target.name}" if deployment.url else None)
             return record
+        prove.forget(store, release)
         package.forget(store, *shipment)
-        reason = f"the service built from {name} was refused: {proof.reason}"
-    record = replace(record, release=None, rejection=Rejection(outcome=verdict.rejection, reason=reason))
+        refusals.append(f"the service built from {name} was refused: {proof.reason}")
+    rejection = Rejection(outcome=verdict.rejection, reason="; ".join(refusals) or verdict.reason)
+    record = replace(record, release=None, rejection=rejection)
     call(publish, plan.source, ref, tags_of(record), None)
     return record
 
@@ -107,6 +114,13 @@ def usable_runtimes(runtimes: Mapping[str, Runtime]) -> tuple[dict[str, Runtime]
     return usable, skipped
 
 
+def sessions(runtimes: Mapping[str, Runtime], threads: int) -> dict[str, tuple[Session, ...]]:
+    """What each runtime offers; the plan's number of threads goes into every session that does not set its own, and so
+    into the candidate: what is measured is what is served."""
+    pinned = {"threads": threads} if threads else {}
+    return {name: tuple({**pinned, **session} for session in one.sessions()) for name, one in runtimes.items()}
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One trial: the recipe applied, evaluated, and measured beside the baseline for a first impression."""
@@ -123,9 +137,17 @@ class Attempt:
         with progress.step(self.name) as step:
             try:
                 return self._try(store, plan, baseline, data, first)
-            except StageError as error:
-                step.detail = str(error)
-                return Trial(candidate=self.candidate, reason=str(error))
+            except Exception as error:
+                if not self._is_its_own(error):
+                    raise
+                log.info("%s failed", self.name, exc_info=True)
+                reason = str(error) if isinstance(error, StageError) else f"{type(error).__name__}: {error}"
+                step.detail = " ".join(reason.split())
+                return Trial(candidate=self.candidate, reason=step.detail)
+
+    def _is_its_own(self, error: Exception) -> bool:
+        """Whether the failure is this candidate's, as any that a library may raise; a full disk, say, is every candidate's."""
+        return not isinstance(error, FdpipeError) or (isinstance(error, StageError) and not isinstance(error, StoreError))
 
     def _try(self, store: Store, plan: Plan, baseline: Baseline, data: Data, first: Trial | None) -> Trial:
         recipe = plan.recipe.get(self.candidate.recipe, Recipe())
@@ -162,10 +184,14 @@ class Incumbent:
         """Its quality; the same runtime, settings and processor as in its service."""
         release = self.release
         with progress.step(self.name):
-            return evaluate(
-                store, workers.build_spec(release.runtime), release.candidate.session, release.artifact, release.processor,
-                release.task, data.evaluation, baseline.reference, plan.metric,
-            )  # fmt: skip
+            try:
+                return evaluate(
+                    store, workers.build_spec(release.runtime), release.candidate.session, release.artifact,
+                    release.processor, release.task, data.evaluation, baseline.reference, plan.metric,
+                )  # fmt: skip
+            except StageError as error:
+                forget = "to forget what is deployed, remove releases.sqlite from the state folder"
+                raise StageError(f"the incumbent {release.digest[:12]} cannot be evaluated ({error}); {forget}") from error
 
 
 def contender(plan: Plan, trial: Trial) -> Contender:

@@ -58,6 +58,8 @@ def step(name: str) -> Iterator[Step]:
         yield this
     except BaseException as error:
         this.emit("failed", detail=str(error), seconds=time.perf_counter() - started)
+        if parent is not None:
+            parent.children.append(False)
         raise
     finally:
         _current.reset(token)
@@ -65,6 +67,11 @@ def step(name: str) -> Iterator[Step]:
     if parent is not None:
         parent.children.append(this.reused)
     this.emit("reused" if this.reused else "done", detail=this.detail, seconds=time.perf_counter() - started)
+
+
+def name_of(step: object) -> str:
+    """What a step of the line is called: its `name`, or the function's."""
+    return str(getattr(step, "name", None) or getattr(step, "__name__", type(step).__name__))
 
 
 def note(detail: str) -> None:

@@ -64,9 +64,9 @@ class RunFolder:
             stream.write(msgspec.json.encode(event) + b"\n")
 
     def events(self) -> list[Event]:
-        """What happened, in order."""
+        """What happened, in order; a line that a kill has cut off is left out."""
         path = self.path / "events.jsonl"
-        lines = path.read_bytes().splitlines() if path.exists() else []
+        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
         return [msgspec.json.decode(line, type=Event) for line in lines]
 
     def save_record(self, record: Record) -> None:

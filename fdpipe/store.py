@@ -1,29 +1,28 @@
 """Results by content: atomic, crash-safe, verified before use; and `stage`, which makes a function remember its results.
 
 An entry is a folder `<stage>/<key>` with the files that the stage wrote, `value.json` (what it returned) and `files.json`
-(the digest of every other file). It is written in a temporary folder, synced, renamed, and then noted in the index.
+(the digest of every other file). It is written in a scratch folder, synced and renamed, so that it is whole or not there;
+the folders are the only index, and the time of `files.json` is when the entry was last used.
 """
 
 import errno
-import fcntl
 import functools
 import inspect
-import json
 import os
 import shutil
-import sqlite3
-import sys
 import time
 import typing
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
-from fdpipe import progress
+import msgspec
+
+from fdpipe import locks, progress, provenance
 from fdpipe.artifacts import Provenance
 from fdpipe.content import file_digest, files_below, fingerprint, from_json, to_json
 from fdpipe.errors import StoreError
@@ -61,30 +60,44 @@ class Store(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One row of the index; times are seconds since the epoch."""
+    """One entry; `seconds` is what it took to compute, `used` the time of its last use since the epoch."""
 
     stage: str
     key: str
     size_bytes: int
     seconds: float
-    created: float
     used: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Facts:
+    """`files.json`."""
+
+    seconds: float
+    size_bytes: int
+    files: dict[str, str]
+
+
 class LocalStore:
-    """The store as a folder with an SQLite index; any number of processes may share it."""
+    """The store as a folder, which any number of processes and threads may share.
+
+    Every open store holds a kernel's lock, which dies with its process: that tells the living from the dead, so that
+    what a killed process left in scratch is swept, and what a living one may use is not pruned.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
-        with _told(self.root):
-            for name in ("objects", "scratch", "locks"):
+        self._id = uuid.uuid4().hex[:16]
+        try:
+            for name in ("objects", "scratch", "locks", "open"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
-            with self._index() as index:
-                index.execute(
-                    "CREATE TABLE IF NOT EXISTS entries (stage TEXT, key TEXT, size_bytes INTEGER, seconds REAL,"
-                    " created REAL, used REAL, PRIMARY KEY (stage, key))"
-                )
-            self._sweep()
+            with self.alone():
+                self._sweep()
+                handle = locks.acquire(self.root / "open" / self._id)
+                (self.root / "scratch" / self._id).mkdir()
+        except OSError as error:
+            raise _unwritable(self.root, os.strerror(error.errno or 0)) from error
+        weakref.finalize(self, os.close, handle)
 
     def folder(self, stage: str, key: str) -> Path:
         """Where the entry lies, whether or not it exists."""
@@ -95,79 +108,75 @@ class LocalStore:
         if not folder.exists():
             return None
         if not _is_whole(folder):
-            progress.note(f"{stage}: the stored result is damaged and is made again")
+            progress.note(f"a stored result of {stage} is damaged and is not used")
             return None
-        with suppress(sqlite3.OperationalError), self._index() as index:
-            index.execute("UPDATE entries SET used = ? WHERE stage = ? AND key = ?", (time.time(), stage, key))
+        with suppress(OSError):
+            os.utime(folder / FILES)
         return folder
 
     def scratch(self, stage: str) -> Path:
-        folder = self.root / "scratch" / f"{os.getpid()}-{stage}-{uuid.uuid4().hex[:12]}"
-        with _told(self.root):
+        folder = self.root / "scratch" / self._id / f"{stage}-{uuid.uuid4().hex[:12]}"
+        with writing(self.root):
             folder.mkdir()
         return folder
 
     def publish(self, stage: str, key: str, folder: Path, seconds: float) -> Path:
         final = self.folder(stage, key)
-        with _told(self.root):
-            digests = {file.relative_to(folder).as_posix(): file_digest(file) for file in files_below(folder)}
-            (folder / FILES).write_text(json.dumps(digests, indent=1))
-            size = sum(file.stat().st_size for file in files_below(folder))
-            _sync(folder)
-            final.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(final, ignore_errors=True)
+        with writing(self.root):
+            files = files_below(folder)
+            facts = _Facts(
+                seconds=seconds,
+                size_bytes=sum(file.stat().st_size for file in files),
+                files={file.relative_to(folder).as_posix(): file_digest(file) for file in files},
+            )
+            (folder / FILES).write_bytes(msgspec.json.format(msgspec.json.encode(facts), indent=1))
+            _sync(*folder.rglob("*"), folder)
+            final.parent.mkdir(exist_ok=True)
+            self.discard(stage, key)
             folder.rename(final)
-            _sync_one(final.parent)
-            now = time.time()
-            with self._index() as index:
-                index.execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?)", (stage, key, size, seconds, now, now))
+            _sync(final.parent, final.parent.parent)
         return final
 
     @contextmanager
     def locked(self, stage: str, key: str, waiting: Callable[[], None]) -> Iterator[None]:
-        with _told(self.root):
-            handle = os.open(self.root / "locks" / f"{stage}-{key}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        with writing(self.root):
+            handle = locks.acquire(self.root / "locks" / f"{stage}-{key}", waiting)
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                waiting()
-                fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
             os.close(handle)
 
     def discard(self, stage: str, key: str) -> None:
-        folder = self.folder(stage, key)
-        doomed = self.root / "scratch" / f"{os.getpid()}-doomed-{uuid.uuid4().hex[:12]}"
+        doomed = self.root / "scratch" / self._id / f"doomed-{uuid.uuid4().hex[:12]}"
         with suppress(FileNotFoundError):
-            folder.rename(doomed)
+            self.folder(stage, key).rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
-        with self._index() as index:
-            index.execute("DELETE FROM entries WHERE stage = ? AND key = ?", (stage, key))
 
     def entries(self) -> list[Entry]:
-        """Every entry, the longest unused first."""
-        with self._index() as index:
-            rows = index.execute("SELECT stage, key, size_bytes, seconds, created, used FROM entries ORDER BY used").fetchall()
-        names = [item.name for item in fields(Entry)]
-        return [Entry(**dict(zip(names, row, strict=True))) for row in rows]
+        """Every entry, the longest unused first; what cannot be read counts as never used."""
+        found = [_entry(folder) for folder in (self.root / "objects").glob("*/*")]
+        return sorted(found, key=lambda entry: entry.used)
 
     @contextmanager
-    def _index(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self.root / "index.sqlite", timeout=30)
+    def alone(self) -> Iterator[None]:
+        """No other process opens the store, or prunes it, meanwhile."""
+        handle = locks.acquire(self.root / "locks" / "store")
         try:
-            with connection:
-                yield connection
+            yield
         finally:
-            connection.close()
+            os.close(handle)
+
+    def in_use_since(self) -> float:
+        """When the oldest other open store was opened; infinity where there is none."""
+        others = [file for file in (self.root / "open").iterdir() if file.name != self._id and locks.is_held(file)]
+        return min((file.stat().st_mtime for file in others), default=float("inf"))
 
     def _sweep(self) -> None:
-        """Remove what killed processes left in scratch."""
-        for folder in (self.root / "scratch").iterdir():
-            owner = folder.name.partition("-")[0]
-            if not Path(f"/proc/{owner}").exists():
-                shutil.rmtree(folder, ignore_errors=True)
+        """Remove what killed processes left."""
+        for file in (self.root / "open").iterdir():
+            if not locks.is_held(file):
+                shutil.rmtree(self.root / "scratch" / file.name, ignore_errors=True)
+                file.unlink()
 
 
 class Stage(Generic[P, T]):
@@ -182,24 +191,26 @@ class Stage(Generic[P, T]):
     def __call__(self, store: Store, *args: P.args, **kwargs: P.kwargs) -> T:
         with progress.step(self.name) as step:
             key = self.key(*args, **kwargs)
-            found = store.find(self.name, key)
-            if found is None:
+            value = self._stored(store, key)
+            if value is None:
                 with store.locked(self.name, key, lambda: step.emit("wait", "another run is computing this")):
-                    found = store.find(self.name, key)
-                    if found is None:
+                    value = self._stored(store, key)
+                    if value is None:
                         return self._compute(store, key, *args, **kwargs)
             step.reused = True
-            return self._read(found, store)
+            return value
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
         """What the result depends on, as a digest."""
-        machine = describe_machine().fingerprint if self.machine_bound else None
-        inputs = inspect.signature(self.work).bind(Path(), *args, **kwargs).arguments
-        return fingerprint(self.name, self._code(args, kwargs), self._versions(args, kwargs), machine, inputs)
+        bound = inspect.signature(self.work).bind(Path(), *args, **kwargs)
+        bound.apply_defaults()
+        inputs = bound.arguments
+        code = provenance.sources(self.work.__module__, inputs)
+        return fingerprint(self.name, code, provenance.versions(inputs), self._machine(), inputs)
 
     def is_stored(self, store: Store, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Whether calling it now would reuse a result."""
-        return store.find(self.name, self.key(*args, **kwargs)) is not None
+        return self._stored(store, self.key(*args, **kwargs)) is not None
 
     def forget(self, store: Store, *args: P.args, **kwargs: P.kwargs) -> None:
         """Remove the result, if it is stored."""
@@ -209,8 +220,8 @@ class Stage(Generic[P, T]):
         started = time.perf_counter()
         folder = store.scratch(self.name)
         try:
-            with _told(store.root):
-                value = self._with_provenance(self.work(folder, *args, **kwargs), key, args, kwargs)
+            with writing(store.root):
+                value = self._with_provenance(self.work(folder, *args, **kwargs), key, [*args, *kwargs.values()])
                 entry = store.root / "objects" / self.name / key
                 (folder / VALUE).write_bytes(to_json(value, store.root, moved=(folder, entry)))
             found = store.publish(self.name, key, folder, time.perf_counter() - started)
@@ -218,31 +229,35 @@ class Stage(Generic[P, T]):
             shutil.rmtree(folder, ignore_errors=True)
         return self._read(found, store)
 
+    def _stored(self, store: Store, key: str) -> T | None:
+        """The result; None where its entry, or another entry whose files it names, is missing or damaged."""
+        folder = store.find(self.name, key)
+        if folder is None:
+            return None
+        value = self._read(folder, store)
+        paths = (item for item in provenance.walk(value) if isinstance(item, Path))
+        owners = {path.relative_to(store.root / "objects").parts[:2] for path in paths} - {(self.name, key)}
+        return value if all(store.find(owner, its_key) for owner, its_key in owners) else None
+
     def _read(self, folder: Path, store: Store) -> T:
         kind = typing.get_type_hints(self.work)["return"]
         return typing.cast(T, from_json((folder / VALUE).read_bytes(), kind, store.root))
 
-    def _with_provenance(self, value: T, key: str, args: tuple[object, ...], kwargs: Mapping[str, object]) -> T:
+    def _with_provenance(self, value: T, key: str, inputs: list[object]) -> T:
         if not (is_dataclass(value) and any(item.name == "provenance" for item in fields(value))):
             return value
-        inputs = [*args, *kwargs.values()]
-        provenance = Provenance(
+        found = Provenance(
             stage=self.name,
             key=key,
             settings=fingerprint(*inputs),
             parents=tuple(sorted({str(digest) for item in inputs if (digest := getattr(item, "digest", None))})),
-            versions=self._versions(args, kwargs),
-            machine=describe_machine().fingerprint if self.machine_bound else None,
+            versions=provenance.versions(inputs),
+            machine=self._machine(),
         )
-        return typing.cast(T, replace(value, provenance=provenance))  # type: ignore[type-var]
+        return typing.cast(T, replace(value, provenance=found))  # type: ignore[type-var]
 
-    def _versions(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, str]:
-        names = {name for item in _walk([args, kwargs]) for name in getattr(type(item), "packages", ())}
-        return {name: _version(name) for name in sorted(names | {"fdpipe", "numpy"})}
-
-    def _code(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> list[str]:
-        modules = {type(item).__module__ for item in _walk([args, kwargs]) if is_dataclass(item)}
-        return [_source_digest(name) for name in sorted(modules | {self.work.__module__})]
+    def _machine(self) -> str | None:
+        return describe_machine().fingerprint if self.machine_bound else None
 
 
 def stage(*, machine_bound: bool = False) -> Callable[[Callable[Concatenate[Path, P], T]], Stage[P, T]]:
@@ -257,65 +272,54 @@ def stage(*, machine_bound: bool = False) -> Callable[[Callable[Concatenate[Path
 def _is_whole(folder: Path) -> bool:
     """Whether the entry has exactly the files it was published with, unchanged."""
     try:
-        wanted = json.loads((folder / FILES).read_text())
+        wanted = _facts(folder).files
         there = {file.relative_to(folder).as_posix() for file in files_below(folder)} - {FILES}
         return there == set(wanted) and all(file_digest(folder / name) == digest for name, digest in wanted.items())
-    except (OSError, ValueError, AttributeError):
+    except (OSError, msgspec.MsgspecError):
         return False
 
 
-def _sync(folder: Path) -> None:
-    for path in [*files_below(folder), folder]:
-        _sync_one(path)
+def _facts(folder: Path) -> _Facts:
+    return msgspec.json.decode((folder / FILES).read_bytes(), type=_Facts)
 
 
-def _sync_one(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _entry(folder: Path) -> Entry:
+    used, facts = 0.0, _Facts(seconds=0.0, size_bytes=0, files={})
+    with suppress(OSError, msgspec.MsgspecError):
+        facts, used = _facts(folder), (folder / FILES).stat().st_mtime
+    return Entry(stage=folder.parent.name, key=folder.name, size_bytes=facts.size_bytes, seconds=facts.seconds, used=used)
+
+
+def _sync(*paths: Path) -> None:
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 @contextmanager
-def _told(root: Path) -> Iterator[None]:
-    """Turn what a full or read-only disk does into one line."""
+def writing(root: Path) -> Iterator[None]:
+    """Turn what a full or read-only disk does to the block into a `StoreError`, in whatever words a library has put it."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            raise
-        raise StoreError(f"the store {root} cannot be written ({os.strerror(error.errno)}): {_CURE}") from error
-    except sqlite3.OperationalError as error:
-        raise StoreError(f"the store's index below {root} cannot be used ({error}): {_CURE}") from error
+    except StoreError:
+        raise
+    except Exception as error:
+        if reason := _disk_trouble(error, root):
+            raise _unwritable(root, reason) from error
+        raise
 
 
-_CURE = "free some space, run `fdpipe prune`, or set FDPIPE_HOME"
+def _unwritable(root: Path, reason: str) -> StoreError:
+    cure = "free some space, run `fdpipe prune`, or set FDPIPE_HOME"
+    return StoreError(f"the store {root} cannot be written ({reason}): {cure}")
 
 
-def _walk(value: object) -> Iterator[object]:
-    """The value and everything inside it: items, values, fields."""
-    yield value
-    inside: list[object] = []
-    if is_dataclass(value) and not isinstance(value, type):
-        inside = [getattr(value, item.name) for item in fields(value)]
-    elif isinstance(value, Mapping):
-        inside = list(value.values())
-    elif isinstance(value, list | tuple):
-        inside = list(value)
-    for item in inside:
-        yield from _walk(item)
-
-
-@functools.cache
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "none"
-
-
-@functools.cache
-def _source_digest(module: str) -> str:
-    path = getattr(sys.modules.get(module), "__file__", None)
-    return file_digest(Path(path)) if path else module
+def _disk_trouble(error: Exception, root: Path) -> str | None:
+    if isinstance(error, OSError):
+        below = error.filename is not None and Path(os.fsdecode(error.filename)).is_relative_to(root)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) or (below and error.errno in (errno.EROFS, errno.EACCES)):
+            return os.strerror(error.errno)
+    return os.strerror(errno.ENOSPC) if root.exists() and shutil.disk_usage(root).free < 2**16 else None

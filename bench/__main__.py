@@ -1,0 +1,38 @@
+"""`python -m bench [WHAT…]`: measure, print, and write docs/benchmarks.md when everything was measured."""
+
+import importlib
+import sys
+import time
+from pathlib import Path
+
+from bench.common import Figure, table
+from fdpipe import __version__
+from fdpipe.machine import describe_machine
+
+EVERYTHING = ("startup", "line", "cached")
+PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+
+
+def main(wanted: list[str]) -> int:
+    """Exit with 1 where something promised does not hold."""
+    sections: list[str] = []
+    held = True
+    for name in wanted or EVERYTHING:
+        module = importlib.import_module(f"bench.{name}")
+        figures: list[Figure] = module.measure()
+        sections.append(f"## {(module.__doc__ or name).strip().splitlines()[0].rstrip('.')}\n\n{table(figures)}\n")
+        print(sections[-1], flush=True)
+        held = held and all(item.holds for item in figures)
+    if not wanted:
+        PAGE.write_text("\n".join([_head(), *sections]))
+    return 0 if held else 1
+
+
+def _head() -> str:
+    machine = describe_machine()
+    where = f"{machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB, {machine.system}"
+    return f"# Benchmarks\n\n`make bench` wrote this page: fdpipe {__version__}, {time.strftime('%Y-%m-%d')}, on {where}.\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

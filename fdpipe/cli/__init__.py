@@ -1,0 +1,59 @@
+"""The command line: argv → one call → exit code. Nothing outside this package prints."""
+
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from fdpipe.cli.commands import cli
+from fdpipe.cli.session import Session
+from fdpipe.errors import Exit, FdpipeError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The entry point `fdpipe`."""
+    session = Session(apart=True)
+    code = call(session, sys.argv[1:] if arguments is None else list(arguments))
+    session.streams.flush()
+    sys.exit(code)
+
+
+def call(session: Session, arguments: Sequence[str]) -> int:
+    """Run one command; every error becomes one line and its exit code."""
+    try:
+        return cli.main(list(arguments), prog_name="fdpipe", standalone_mode=False, obj=session) or Exit.DONE
+    except (click.Abort, KeyboardInterrupt):
+        return tell(session, "interrupted", Exit.INTERRUPTED)
+    except BrokenPipeError:
+        return Exit.DONE
+    except click.ClickException as error:
+        return tell(session, error.format_message(), Exit.CONFIGURATION)
+    except FdpipeError as error:
+        return tell(session, str(error), error.exit_code)
+    except Exception as error:
+        return tell(session, f"internal error: {type(error).__name__}: {error} (see {_where(error)})", Exit.INTERNAL)
+
+
+def tell(session: Session, text: str, code: Exit) -> int:
+    """One line on the error stream and, for machines, one object on the other."""
+    line = " ".join(text.split())
+    click.echo(f"fdpipe: {line}", file=session.streams.err)
+    if session.as_json:
+        click.echo(json.dumps({"exit_code": int(code), "error": line}), file=session.streams.out)
+    return code
+
+
+def _where(error: Exception) -> Path:
+    """The run's folder with the traceback or, before there is one, a file in the state folder."""
+    for note in getattr(error, "__notes__", ()):
+        label, _, folder = note.partition("run folder: ")
+        if not label and folder:
+            return Path(folder)
+    from fdpipe.home import open_home
+
+    path = open_home() / "traceback.txt"
+    path.write_text("".join(traceback.format_exception(error)))
+    return path

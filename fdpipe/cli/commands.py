@@ -1,0 +1,287 @@
+"""What can be typed. Each command imports what it needs when it is called, so that `--help` is quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fdpipe import __version__
+from fdpipe.cli.session import Session
+from fdpipe.errors import ConfigError, Exit
+
+if TYPE_CHECKING:
+    pass
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+OVERRIDES = {"ignore_unknown_options": True}
+
+in_session = click.make_pass_decorator(Session, ensure=True)
+
+
+def _as_json(context: click.Context, _: click.Parameter, value: bool) -> None:
+    context.ensure_object(Session).as_json = value
+
+
+json_option = click.option(
+    "--json", is_flag=True, expose_value=False, callback=_as_json, help="One JSON object on standard output."
+)
+conf_option = click.option(
+    "--config-dir",
+    "config_dirs",
+    multiple=True,
+    type=FOLDER,
+    help="A conf/ folder in front of the packaged one; may be repeated.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="fdpipe %(version)s")
+def cli() -> None:
+    """From a registered model to a running, monitored service: optimized, measured and gated on the hardware it will
+    serve on."""
+
+
+# --- the line ---------------------------------------------------------------------------------------------------------
+
+
+@cli.command(context_settings=OVERRIDES)
+@click.argument("overrides", nargs=-1, type=click.UNPROCESSED)
+@click.option("--plan", "plan_file", type=FILE, help="Run the plan that `fdpipe plan --json` printed.")
+@click.option("--cfg", type=click.Choice(["job"]), help="Show what the overrides make, and run nothing.")
+@conf_option
+@click.option("-m", "--multirun", is_flag=True, help="One run for each combination of comma-separated overrides.")
+@click.option("--trigger", default="cli", hidden=True)
+@json_option
+@in_session
+def run(
+    session: Session,
+    overrides: tuple[str, ...],
+    plan_file: Path | None,
+    cfg: str | None,
+    config_dirs: tuple[Path, ...],
+    multirun: bool,
+    trigger: str,
+) -> int:
+    """Run the line for a model.
+
+    fdpipe run model=digits@candidate +target=cpu gate.max_drop=0.005
+    """
+    session.begin()
+    from fdpipe.cli import running
+
+    if cfg:
+        return running.show_config(session, overrides, config_dirs)
+    if multirun:
+        return running.sweep(session, overrides, config_dirs, trigger)
+    return running.run(session, overrides, config_dirs, plan_file, trigger)
+
+
+@cli.command(context_settings=OVERRIDES)
+@click.argument("overrides", nargs=-1, type=click.UNPROCESSED)
+@conf_option
+@json_option
+@in_session
+def plan(session: Session, overrides: tuple[str, ...], config_dirs: tuple[Path, ...]) -> int:
+    """Show what would run.
+
+    And what is stored, and why not; nothing is executed. With --json: the plan, for `fdpipe run --plan`.
+    """
+    session.begin()
+    from fdpipe.cli import running
+
+    return running.forecast(session, overrides, config_dirs)
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--if-missing", is_flag=True, help="Do nothing where a version with its alias is registered already.")
+@json_option
+@in_session
+def train(session: Session, name: str, if_missing: bool) -> int:
+    """Train and register a model.
+
+    Runs registry/NAME/train.py, registers what it logged, and sets the alias that the roster names.
+    """
+    session.begin()
+    from fdpipe.cli import running
+
+    return running.train(session, name, if_missing)
+
+
+# --- services ---------------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@json_option
+@in_session
+def status(session: Session) -> int:
+    """Show the services."""
+    session.begin()
+    from fdpipe.cli import services
+
+    return services.status(session)
+
+
+@cli.command()
+@click.argument("service")
+@click.option("-n", "--lines", default=50, show_default=True, help="How many of the last lines.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on.")
+@in_session
+def logs(session: Session, service: str, lines: int, follow: bool) -> int:
+    """Show what a service writes."""
+    session.begin()
+    from fdpipe.cli import services
+
+    return services.logs(session, service, lines, follow)
+
+
+@cli.command()
+@click.argument("service", required=False)
+@json_option
+@in_session
+def start(session: Session, service: str | None) -> int:
+    """Start a service again, or all."""
+    session.begin()
+    from fdpipe.cli import services
+
+    return services.start(session, service)
+
+
+@cli.command()
+@click.argument("service", required=False)
+@json_option
+@in_session
+def stop(session: Session, service: str | None) -> int:
+    """Stop a service, or all.
+
+    What is deployed stays known: `fdpipe start` brings it back.
+    """
+    session.begin()
+    from fdpipe.cli import services
+
+    return services.stop(session, service)
+
+
+# --- what there is, and what there was --------------------------------------------------------------------------------
+
+
+@cli.command("list")
+@click.argument("room", required=False)
+@conf_option
+@json_option
+@in_session
+def list_(session: Session, room: str | None, config_dirs: tuple[Path, ...]) -> int:
+    """List what there is to choose from.
+
+    Models, targets and workers; of one ROOM, each choice with what it is.
+    """
+    from fdpipe.cli import lists
+
+    return lists.choices(session, room, config_dirs)
+
+
+@cli.command()
+@click.option("-n", "--number", default=20, show_default=True, help="How many of the last runs.")
+@json_option
+@in_session
+def runs(session: Session, number: int) -> int:
+    """List the runs."""
+    from fdpipe.cli import lists
+
+    return lists.runs(session, number)
+
+
+@cli.command()
+@click.argument("run", required=False)
+@json_option
+@in_session
+def report(session: Session, run: str | None) -> int:
+    """Show where a run's report is.
+
+    Without RUN, the newest one's. With --json: the report itself, with a request to the service and its known answers.
+    """
+    from fdpipe.cli import lists
+
+    return lists.report(session, run)
+
+
+@cli.command()
+@click.option("--max-gib", type=click.FloatRange(min=0), help="Remove the longest unused results above this size of the store.")
+@click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Remove what was not used for so many days.")
+@click.option("--dry-run", is_flag=True, help="Remove nothing, show what would go.")
+@json_option
+@in_session
+def prune(session: Session, max_gib: float | None, older_than: float | None, dry_run: bool) -> int:
+    """Bound the store.
+
+    Never removed: what is live, the release before it, and what a run under way uses.
+    """
+    if max_gib is None and older_than is None:
+        raise ConfigError("say what to remove: --max-gib N, --older-than DAYS, or both")
+    from fdpipe.cli import lists
+
+    return lists.prune(session, max_gib, older_than, dry_run)
+
+
+# --- the installation -------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@json_option
+@in_session
+def doctor(session: Session) -> int:
+    """Look at the installation.
+
+    What is installed, what each missing extra would give, places, disk, servers and ports.
+    """
+    from fdpipe.cli.doctor import examine
+
+    findings = examine()
+    if session.as_json:
+        session.give(findings)
+    else:
+        marks = {"ok": "✓", "note": "·", "missing": "✗"}
+        width = max(len(item.subject) for item in findings)
+        for item in findings:
+            session.say(f"{marks[item.level]} {item.subject:<{width}}  {item.text}")
+    return Exit.MISSING_EXTRA if any(item.level == "missing" for item in findings) else Exit.DONE
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@json_option
+@in_session
+def init(session: Session, folder: Path) -> int:
+    """Write a project of your own.
+
+    Into DIR, ready to install: configuration, a worker with its test, a model, flows.
+    """
+    from fdpipe.scaffold import create
+
+    files = [path.relative_to(folder).as_posix() for path in create(folder)]
+    if session.as_json:
+        session.give({"folder": str(folder), "files": files})
+        return Exit.DONE
+    session.say("\n".join(f"  {name}" for name in files))
+    session.say(f"next: cd {folder} && pip install -e . && make run")
+    return Exit.DONE
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@in_session
+def completion(session: Session, shell: str) -> int:
+    """Print a shell's completion.
+
+    eval "$(fdpipe completion bash)"
+    """
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    if found is None:
+        raise ConfigError(f"there is no completion for {shell}")
+    session.say(found(cli, {}, "fdpipe", "_FDPIPE_COMPLETE").source())
+    return Exit.DONE

@@ -1,0 +1,1 @@
+"""metric: quality of answers against labels."""

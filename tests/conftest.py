@@ -1,0 +1,15 @@
+"""What every test gets: a state folder of its own, and libraries that stay inside it."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh state folder; libraries that read their settings from the environment are pointed at it."""
+    folder = tmp_path / "fdpipe-home"
+    for name in ("MLFLOW_TRACKING_URI", "BENTOML_HOME", "PREFECT_HOME", "PREFECT_API_URL", "TMPDIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("FDPIPE_HOME", str(folder))
+    return folder

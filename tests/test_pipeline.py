@@ -1,0 +1,338 @@
+"""The line, with fake workers: what is called in which order, and what comes of it."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fdpipe.artifacts import Outcome, Record
+from fdpipe.errors import ConversionError, DeploymentError, MissingExtra, SourceError, StageError, StoreError
+from fdpipe.pipeline import run
+from fdpipe.plan import Benchmark, DataPlan, Plan, Recipe
+from fdpipe.progress import Event
+from fdpipe.rehearsal import Rehearsal, fake_plan
+from fdpipe.releases import Releases
+from fdpipe.testing import (
+    FakeCalibrator,
+    FakeCheck,
+    FakeConverter,
+    FakeDataset,
+    FakeDeployer,
+    FakePass,
+    FakeQuantizer,
+    FakeRuntime,
+    FakeSource,
+)
+
+WORSE = Recipe(passes=(FakePass(share=0.25, wrong_percent=40),))
+FASTEST = Recipe(passes=(FakePass(share=0.25),))
+
+
+@pytest.fixture(autouse=True)
+def _state(home: Path) -> None:
+    """Every line has a state folder of its own."""
+
+
+@pytest.fixture
+def events() -> Iterator[list[Event]]:
+    found: list[Event] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: found.append(record.event)  # type: ignore[method-assign, attr-defined]
+    log = logging.getLogger("fdpipe.progress")
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    yield found
+    log.removeHandler(handler)
+
+
+def recipes(**more: Recipe) -> dict[str, Recipe]:
+    return {"none": Recipe(), "half": Recipe(passes=(FakePass(share=0.5),))} | more
+
+
+def rehearse(**changes: Any) -> Record:  # noqa: ANN401 - any field of Plan
+    return run(fake_plan(**changes), call=Rehearsal())
+
+
+def published(plan: Plan) -> list[Any]:
+    assert isinstance(plan.source, FakeSource)
+    assert plan.source.published is not None
+    return [json.loads(line) for line in plan.source.published.read_text().splitlines()]
+
+
+# --- to a deployment --------------------------------------------------------------------------------------------------
+
+
+def test_the_steps_come_in_their_order() -> None:
+    rehearsal = Rehearsal()
+    record = run(fake_plan(), call=rehearsal)
+    assert rehearsal.steps == [
+        "resolve",
+        "fetch",
+        "gather",
+        "convert",
+        "trial fake/none",
+        "trial fake/half",
+        "benchmark",
+        "judge",
+        "package",
+        "prove",
+        "deploy",
+        "publish",
+    ]
+    assert record.rejection is None
+    assert record.deployment is not None
+    assert record.release is not None
+    assert record.release.candidate.name == "fake/half"
+    assert record.measured.baseline == "fake/none"
+    assert record.proof is not None
+    assert record.proof.holds
+
+
+def test_what_is_deployed_is_published_with_its_alias(tmp_path: Path) -> None:
+    plan = fake_plan(source=FakeSource(published=tmp_path / "published"), deployer=FakeDeployer(record=tmp_path / "running"))
+    run(plan, call=Rehearsal())
+    (line,) = published(plan)
+    assert line["alias"] == "deployed-here"
+    assert line["tags"]["fdpipe.here.candidate"] == "fake/half"
+    assert line["tags"]["fdpipe.here.verdict"] == "pass"
+    assert float(line["tags"]["fdpipe.here.accuracy"]) == 1.0
+
+
+def test_a_second_run_reuses_everything_and_publishes_again_in_case_the_first_was_killed(
+    tmp_path: Path, events: list[Event]
+) -> None:
+    plan = fake_plan(source=FakeSource(published=tmp_path / "published"), deployer=FakeDeployer(record=tmp_path / "running"))
+    first = run(plan, call=Rehearsal())
+    events.clear()
+    second = run(plan, call=Rehearsal())
+    assert second.deployment is not None
+    assert not second.deployment.changed
+    assert second.measured == first.measured
+    reused = {event.step for event in events if event.kind == "reused"}
+    assert reused >= {"fetch", "gather", "convert", "trial fake/none", "trial fake/half", "benchmark", "judge", "deploy"}
+    assert {event.step for event in events if event.kind == "done"} == {"resolve", "package", "prove", "publish"}
+    assert len(published(plan)) == 2
+
+
+def test_a_dry_run_sets_no_alias(tmp_path: Path) -> None:
+    plan = fake_plan(source=FakeSource(published=tmp_path / "published"), deployer=FakeDeployer())
+    assert run(plan, call=Rehearsal()).deployment is not None
+    assert [line["alias"] for line in published(plan)] == [None]
+
+
+def test_a_pinned_plan_asks_the_registry_for_nothing() -> None:
+    plan = fake_plan()
+    rehearsal = Rehearsal()
+    record = run(plan.pin(plan.source.resolve("fake/1")), call=rehearsal)
+    assert "resolve" not in rehearsal.steps
+    assert record.model.version == "1"
+
+
+# --- candidates -------------------------------------------------------------------------------------------------------
+
+
+def test_the_baseline_is_a_candidate_whatever_the_recipes() -> None:
+    record = rehearse(recipe={"half": Recipe(passes=(FakePass(share=2.0),))})
+    assert [trial.candidate.name for trial in record.trials] == ["fake/none", "fake/half"]
+    assert record.release is not None
+    assert record.release.candidate.name == "fake/none", "it ships when nothing beats it"
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (FakePass(refuses="this graph has no such nodes"), "this graph has no such nodes"),
+        (FakePass(breaks="a bug\nin a library"), "RuntimeError: a bug in a library"),
+    ],
+)
+def test_a_recipe_that_failed_is_a_trial_with_a_reason(broken: FakePass, reason: str, events: list[Event]) -> None:
+    record = rehearse(recipe=recipes(broken=Recipe(passes=(broken,))))
+    trial = record.trials[-1]
+    assert trial.candidate.recipe == "broken"
+    assert not trial.succeeded
+    assert trial.reason == reason
+    assert any(event.step == "trial fake/broken" and event.detail == reason for event in events)
+    assert record.deployment is not None
+    assert record.measured.of("fake/broken") is None
+
+
+def test_what_concerns_every_candidate_is_the_end_of_the_run() -> None:
+    class FullDisk(FakePass):
+        def requires(self, source: Path) -> None:
+            raise StoreError("the disk is full")
+
+    with pytest.raises(StoreError, match="the disk is full"):
+        rehearse(recipe=recipes(full=Recipe(passes=(FullDisk(),))))
+
+
+def test_a_calibrated_recipe_gets_the_ranges_of_the_calibration_rows() -> None:
+    quantized = Recipe(calibrator=FakeCalibrator(), quantizer=FakeQuantizer(share=0.25))
+    record = rehearse(recipe={"quantized": quantized})
+    ranges = record.trials[-1].ranges
+    assert ranges is not None
+    assert ranges.rows == 64
+    assert record.data.calibration is not None
+    assert ranges.data_digest == record.data.calibration.digest
+    assert ranges.coverage is not None
+    assert 0.5 < ranges.coverage <= 1
+
+
+def test_without_calibration_rows_it_is_skipped_for_that_reason() -> None:
+    quantized = Recipe(calibrator=FakeCalibrator(), quantizer=FakeQuantizer())
+    record = rehearse(recipe={"quantized": quantized}, data=DataPlan(evaluation=FakeDataset()))
+    assert record.trials[-1].reason == "there are no calibration rows: set data.calibration"
+    assert record.deployment is not None
+
+
+def test_without_labels_the_original_is_agreed_with() -> None:
+    record = rehearse(data=DataPlan(evaluation=FakeDataset(labelled=False)), recipe=recipes(worse=WORSE))
+    good, _, bad = (trial.evaluation for trial in record.trials)
+    assert good is not None
+    assert bad is not None
+    assert good.agreement == 1.0
+    assert bad.agreement is not None
+    assert bad.agreement < 0.9
+
+
+# --- runtimes ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_runtime_is_skipped_with_its_reason() -> None:
+    record = rehearse(runtime={"other": FakeRuntime(missing="other is not here"), "fake": FakeRuntime()})
+    assert set(record.skipped_runtimes) == {"other"}
+    assert "other is not here" in record.skipped_runtimes["other"]
+    assert record.measured.baseline == "fake/none"
+
+
+def test_with_no_usable_runtime_nothing_is_fetched(home: Path) -> None:
+    rehearsal = Rehearsal()
+    with pytest.raises(MissingExtra, match=r"a is not here: pip install 'fdpipe\[fake\]'; b is not here"):
+        run(
+            fake_plan(runtime={"fake": FakeRuntime(missing="a is not here"), "other": FakeRuntime(missing="b is not here")}),
+            call=rehearsal,
+        )
+    assert rehearsal.steps == []
+    assert not list((home / "store/objects").iterdir())
+
+
+def test_every_usable_runtime_is_tried_with_every_recipe_and_the_plans_threads() -> None:
+    runtimes = {"fake": FakeRuntime(), "other": FakeRuntime()}
+    settings = Benchmark(batch_sizes=(1,), seconds=0.01, trial_seconds=0.01, warmup_calls=1, memory=False, threads=1)
+    record = rehearse(runtime=runtimes, benchmark=settings)
+    assert [trial.candidate.name for trial in record.trials] == [
+        f"{runtime}/{recipe}[threads=1]" for runtime in runtimes for recipe in ("none", "half")
+    ]
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_refusal_is_a_value_and_nothing_is_packaged(tmp_path: Path) -> None:
+    plan = fake_plan(gate={"floor": FakeCheck(floor=1.1)}, source=FakeSource(published=tmp_path / "published"))
+    rehearsal = Rehearsal()
+    record = run(plan, call=rehearsal)
+    assert rehearsal.steps[-2:] == ["judge", "publish"]
+    assert record.deployment is None
+    assert record.release is None
+    assert record.rejection is not None
+    assert record.rejection.outcome is Outcome.FAIL
+    assert "floor: fake/none has 1.000, the floor is 1.1" in record.rejection.reason
+    (line,) = published(plan)
+    assert line["alias"] is None
+    assert line["tags"]["fdpipe.here.verdict"] == "fail"
+
+
+@pytest.mark.parametrize("outcome", [Outcome.INCONCLUSIVE, Outcome.ANOMALOUS])
+def test_a_refusal_keeps_its_kind(outcome: Outcome) -> None:
+    record = rehearse(gate={"floor": FakeCheck(floor=1.1, outcome=outcome)})
+    assert record.rejection is not None
+    assert record.rejection.outcome is outcome
+
+
+def test_a_fast_candidate_that_answers_worse_does_not_ship() -> None:
+    record = rehearse(recipe=recipes(worse=WORSE))
+    assert record.release is not None
+    assert record.release.candidate.name == "fake/half"
+    assert "fake/worse" not in record.verdict.passed
+
+
+def test_the_next_best_candidate_is_tried_when_the_proof_fails(tmp_path: Path) -> None:
+    rehearsal = Rehearsal(unproven=("fake/fastest",))
+    record = run(fake_plan(recipe=recipes(fastest=FASTEST)), call=rehearsal)
+    assert record.verdict.passed[0] == "fake/fastest"
+    assert rehearsal.steps[-6:] == ["package", "prove", "package", "prove", "deploy", "publish"]
+    assert record.release is not None
+    assert record.release.candidate.name == "fake/half"
+    assert record.rejection is None
+
+
+def test_when_every_proof_fails_the_run_is_rejected_and_nothing_stays(home: Path) -> None:
+    record = run(fake_plan(), call=Rehearsal(unproven=("fake/none", "fake/half")))
+    assert record.release is None
+    assert record.deployment is None
+    assert record.rejection is not None
+    assert record.rejection.outcome is Outcome.FAIL
+    assert "fake/half was refused" in record.rejection.reason
+    assert "fake/none was refused" in record.rejection.reason
+
+
+# --- the incumbent ----------------------------------------------------------------------------------------------------
+
+
+def deployed(home: Path) -> str:
+    """Run the line and write down that what it deployed is live, as a real deployer does."""
+    release = rehearse().release
+    assert release is not None
+    releases = Releases(home / "releases.sqlite", home / "store")
+    releases.go_live(releases.begin(release), "http://127.0.0.1:3000", 1)
+    return release.digest
+
+
+def test_the_incumbent_is_evaluated_on_the_same_rows(home: Path) -> None:
+    digest = deployed(home)
+    rehearsal = Rehearsal()
+    record = run(fake_plan(), call=rehearsal)
+    assert rehearsal.steps[6:9] == ["benchmark", "incumbent", "judge"]
+    assert record.incumbent == digest
+
+
+def test_an_incumbent_that_cannot_be_evaluated_is_one_line(home: Path) -> None:
+    deployed(home)
+    for file in (home / "store/objects").glob("*/*/model/*"):
+        file.write_text("{}}")
+    with pytest.raises(StageError, match="the incumbent"):
+        rehearse(data=DataPlan(evaluation=FakeDataset(seed=5)), recipe={"none": Recipe()})
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"model": "nosuch@x"}, SourceError),
+        ({"data": DataPlan(evaluation=FakeDataset(), calibration=FakeDataset())}, SourceError),
+        ({"converter": {"fake": FakeConverter(drift_percent=50)}}, ConversionError),
+        ({"deployer": FakeDeployer(fails="the port belongs to nginx")}, DeploymentError),
+    ],
+)
+def test_what_could_not_be_found_out_is_an_error(changes: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error) as caught:
+        rehearse(**changes)
+    assert "\n" not in str(caught.value)
+
+
+# --- for real ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_line_of_fakes_can_be_packaged_and_proved_for_real(tmp_path: Path) -> None:
+    """A Bento with a fake runtime inside, started, asked and stopped."""
+    record = run(fake_plan(deployer=FakeDeployer(record=tmp_path / "running")))
+    assert record.release is not None
+    assert record.proof is not None
+    assert record.proof.holds, record.proof.reason
+    assert record.proof.requests > 0
+    assert (tmp_path / "running").read_text() == record.release.digest
