@@ -9,13 +9,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from bench.common import PYTHON, Figure, figure, seconds
 from fdpipe import progress
 from fdpipe.home import settle_environment
 from fdpipe.pipeline import run
-from fdpipe.rehearsal import Rehearsal, fake_plan
+from fdpipe.testing.rehearsal import Rehearsal, fake_plan
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -74,7 +74,7 @@ def _through_prefect() -> Callable[[], object]:
     from fdpipe.orchestrate.tasks import as_task
 
     def call(step: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return as_task(_Rehearsed(step), *args, **kwargs)
+        return cast(T, as_task(_Rehearsed(step), *args, **kwargs))
 
     @flow(name="fake", persist_result=False)
     def line() -> None:

@@ -23,9 +23,7 @@ Name = Callable[[str], str]
 """What the user calls a setting."""
 
 TARGET = "_target_"
-
-FAKES = "fdpipe.testing."
-"""One module has the fakes of all rooms."""
+FAKES = "fdpipe.testing"
 
 ROOMS: Mapping[str, type] = {
     "source": interfaces.Source,
@@ -46,8 +44,8 @@ ROOMS: Mapping[str, type] = {
 
 @cache
 def trusted_packages() -> tuple[str, ...]:
-    """fdpipe, and every package registered through the entry-point group `fdpipe.plugins`."""
-    return ("fdpipe", *sorted({point.module for point in _plugins()}))
+    """fdpipe, its fakes, and every package registered through the entry-point group `fdpipe.plugins`."""
+    return ("fdpipe", FAKES, *sorted({point.module for point in _plugins()}))
 
 
 @cache
@@ -66,8 +64,8 @@ def worker_class(room: str, target: object, key: str = TARGET) -> type:
     if room not in ROOMS:
         raise ConfigError(f"{key}: there is no room {room!r}: {among(room, ROOMS)}")
     text = str(target)
-    if not any(text.startswith(f"{package}.{room}.") for package in trusted_packages()) and not text.startswith(FAKES):
-        allowed = " or ".join(f"{package}.{room}." for package in trusted_packages())
+    if not any(text.startswith(f"{package}.{room}.") for package in trusted_packages()):
+        allowed = " or ".join(f"{package}.{room}." for package in trusted_packages() if package != FAKES)
         raise ConfigError(f"{key} {text!r} is not allowed in {room}: it must begin with {allowed}")
     module_name, _, class_name = text.rpartition(".")
     try:
@@ -173,8 +171,7 @@ def room_of(worker: object) -> str | None:
 
 
 def _room(kind: type) -> str | None:
-    """The word in its module's name; a fake's class says it."""
-    return next((part for part in kind.__module__.split(".")[1:] if part in ROOMS), getattr(kind, "room", None))
+    return next((part for part in kind.__module__.split(".")[1:] if part in ROOMS), None)
 
 
 def _encode(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type

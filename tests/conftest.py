@@ -1,8 +1,21 @@
 """What every test gets: a state folder of its own, and libraries that stay inside it."""
 
+import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """The environment as it was: `settle_environment` changes it for good, as it should in a program."""
+    before, folder = dict(os.environ), tempfile.tempdir
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+    tempfile.tempdir = folder
 
 
 @pytest.fixture

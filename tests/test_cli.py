@@ -321,11 +321,47 @@ class TestLine:
         assert fdpipe("prune", "--older-than", "1").out.startswith("removed 0 ")
 
     def test_libraries_do_not_talk_to_the_user(self, digits: str) -> None:
-        """As a process: standard error is empty, standard output is one object, what libraries say is in the state folder."""
+        """As a process: standard output is one object, standard error only our own lines; the rest is in the state folder."""
         done = process("run", *DRY, "--json")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["exit_code"] == 0
-        assert all(line.startswith("  ") for line in done.stderr.splitlines())
+        assert all(line.startswith(("digits@candidate on cpu, run ", "  ")) for line in done.stderr.splitlines())
+
+
+class TestSweep:
+    """Several runs in one command."""
+
+    def test_every_job_counts(self, first_run: Said) -> None:
+        """One succeeds, one is refused by its libraries, one cannot be composed; the gravest code is the command's."""
+        sweep = ("run", "--multirun", "model=digits@candidate", "+target=cpu,gpu,nosuch", *DRY[2:])
+        said = fdpipe(*sweep)
+        assert said.code == Exit.MISSING_EXTRA
+        codes = {line.split()[0]: line.split()[1] for line in said.out.splitlines() if line.startswith("+target=")}
+        assert codes == {"+target=cpu": "0", "+target=gpu": "3", "+target=nosuch": "2"}
+
+    def test_machines_get_every_job(self, first_run: Said) -> None:
+        """Each with its overrides and its code."""
+        said = fdpipe("run", "-m", *DRY, "gate.max_drop=0.01,-1", "--json")
+        assert said.code == Exit.REJECTED
+        assert [job["exit_code"] for job in said.json["jobs"]] == [0, 10]  # type: ignore[attr-defined]
+
+    def test_a_list_needs_multirun(self) -> None:
+        """As the line says."""
+        said = fdpipe("run", "model=digits@candidate", "+target=cpu,gpu")
+        assert (said.code, "--multirun" in said.err) == (Exit.CONFIGURATION, True)
+
+
+class TestPrefect:
+    """The same line as a flow, with the temporary server that Prefect starts."""
+
+    def test_it_runs_as_a_flow(self, first_run: Said) -> None:
+        """As a process: the steps and the result are the same, and Prefect does not talk to the user."""
+        done = process("run", *[word for word in DRY if not word.startswith("orchestrator")], "gate.max_drop=-1")
+        assert done.returncode == Exit.REJECTED, done.stderr
+        assert done.stderr == ""
+        assert "reused" in done.stdout
+        assert "rejected" in done.stdout
+        assert "prefect" not in done.stdout.lower()
 
 
 class TestService:
@@ -340,6 +376,10 @@ class TestService:
             line = next(line for line in said.out.splitlines() if line.startswith("curl "))
             answer = json.loads(subprocess.check_output(line, shell=True))
             assert answer["label"] == fdpipe("report", "--json").json["expected"]["label"]  # type: ignore[index]
+            smoke = [sys.executable, str(ROOT / ".ci" / "smoke"), str(FDPIPE)]
+            assert (
+                "digits-cpu answers what it should" in subprocess.run(smoke, capture_output=True, text=True, check=True).stdout
+            )
             assert f"127.0.0.1:{port}" in fdpipe("status").out
             assert fdpipe("logs", "digits-cpu", "-n", "5").code == Exit.DONE
             assert "stopped" in fdpipe("stop").out

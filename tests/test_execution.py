@@ -11,9 +11,9 @@ from fdpipe.artifacts import Outcome
 from fdpipe.errors import ConfigError, DeploymentError, Exit, SourceError, StageError
 from fdpipe.execution import Execution, error_code, execute, execute_all, exit_code, gravest
 from fdpipe.plan import Plan
-from fdpipe.rehearsal import Rehearsal, fake_plan
 from fdpipe.runs import Runs
 from fdpipe.testing import FakeCheck, FakeDeployer
+from fdpipe.testing.rehearsal import Rehearsal, fake_plan
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -13,7 +13,6 @@ from fdpipe.errors import ConversionError, DeploymentError, MissingExtra, Source
 from fdpipe.pipeline import run
 from fdpipe.plan import Benchmark, DataPlan, Plan, Recipe
 from fdpipe.progress import Event
-from fdpipe.rehearsal import Rehearsal, fake_plan
 from fdpipe.releases import Releases
 from fdpipe.testing import (
     FakeCalibrator,
@@ -26,6 +25,7 @@ from fdpipe.testing import (
     FakeRuntime,
     FakeSource,
 )
+from fdpipe.testing.rehearsal import Rehearsal, fake_plan
 
 WORSE = Recipe(passes=(FakePass(share=0.25, wrong_percent=40),))
 FASTEST = Recipe(passes=(FakePass(share=0.25),))

@@ -1,7 +1,7 @@
 """The plan: rules across fields, a JSON round trip, a digest of what is asked."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from fdpipe.artifacts import ModelRef
+from fdpipe.dataset.arrays import Arrays
 from fdpipe.errors import ConfigError
 from fdpipe.plan import Benchmark, Plan, Recipe, ServiceSettings, Target, Tolerance
-from fdpipe.rehearsal import fake_plan
 from fdpipe.testing import FakeCalibrator, FakePass
+from fdpipe.testing.rehearsal import fake_plan
 
 PINNED = ModelRef(name="fake", version="3", uri="fake:/fake/3", digest="ab" * 32, run_id="r1")
 
@@ -167,12 +168,7 @@ def test_a_plan_that_was_changed_is_refused_in_one_line(data: dict[str, Any], wo
 
 
 def test_a_plan_that_holds_arrays_cannot_be_written_down() -> None:
-    @dataclass(frozen=True, kw_only=True)
-    class InMemory:
-        room = "dataset"
-        values: np.ndarray
-
     plan = fake_plan()
-    held = replace(plan, data=replace(plan.data, evaluation=InMemory(values=np.zeros(3))))  # type: ignore[arg-type]
+    held = replace(plan, data=replace(plan.data, evaluation=Arrays(features={"x": np.zeros((3, 4))})))
     with pytest.raises(ConfigError, match="in memory cannot be written down"):
         held.to_json()

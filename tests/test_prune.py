@@ -8,8 +8,8 @@ import pytest
 
 from fdpipe.artifacts import Answers
 from fdpipe.content import file_digest
-from fdpipe.prune import prune
 from fdpipe.store import FILES, LocalStore, stage
+from fdpipe.store.prune import prune
 
 
 @stage()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bench.reference import page
 from fdpipe import config
 from fdpipe.cli.commands import cli
 from fdpipe.errors import Exit
@@ -43,5 +44,18 @@ def test_every_exit_code_is_in_its_table() -> None:
 
 
 def test_its_links_lead_somewhere() -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]+)", README)
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert [link for link in _links(README) if not (ROOT / link).exists()] == []
+
+
+def test_the_reference_is_up_to_date() -> None:
+    assert (ROOT / "docs" / "reference.md").read_text() == page(), "run `make docs`"
+
+
+def test_the_guide_links_to_pages_that_exist() -> None:
+    pages = list((ROOT / "docs").glob("*.md"))
+    broken = [(path.name, link) for path in pages for link in _links(path.read_text()) if not (path.parent / link).exists()]
+    assert broken == []
+
+
+def _links(text: str) -> list[str]:
+    return re.findall(r"\]\((?!https?:)([^)#]+)", text)

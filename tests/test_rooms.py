@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from fdpipe import config, workers
-from fdpipe.catalog import GROUPS
+from fdpipe.config.catalog import GROUPS
 from fdpipe.plan import Plan
 from fdpipe.workers import ROOMS, TARGET
 

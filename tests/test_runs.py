@@ -6,8 +6,8 @@ import pytest
 
 from fdpipe.errors import ConfigError
 from fdpipe.progress import Event
-from fdpipe.rehearsal import fake_plan
 from fdpipe.runs import Runs
+from fdpipe.testing.rehearsal import fake_plan
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from fdpipe.artifacts import Record
 from fdpipe.pipeline import run
 from fdpipe.plan import Plan, Recipe
 from fdpipe.progress import Event
-from fdpipe.rehearsal import Rehearsal, fake_plan
 from fdpipe.store import LocalStore
 from fdpipe.testing import FakeCalibrator, FakeDeployer, FakePass, FakeQuantizer, FakeSource
+from fdpipe.testing.rehearsal import Rehearsal, fake_plan
 
 STORED = {"fetch", "gather", "convert", "optimize", "calibrate", "quantize", "ready", "evaluate", "benchmark", "judge"}
 

@@ -97,7 +97,7 @@ def test_the_choices_of_an_optional_word() -> None:
         ("metric", "fdpipe.metric.", "cannot be loaded"),
         ("metric", "fdpipe.metric.accuracy.__name__", "is no worker"),
         ("metric", "fdpipe.metric.accuracy.np", "is no worker"),
-        ("metric", "fdpipe.testing.FakeSource", "is no worker"),
+        ("metric", "fdpipe.testing.source.FakeSource", "is not allowed in metric"),
         ("processor", "fdpipe.processor.tabular.SourceModel", "is no worker"),
         ("stages", "fdpipe.stages.package.ReleaseOrder", "there is no room 'stages': choose from calibrator, "),
     ],

@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from fdpipe.catalog import GROUPS, Catalog, catalog
 from fdpipe.cli.result import as_data
 from fdpipe.cli.session import Session
 from fdpipe.cli.tables import age, table
+from fdpipe.config.catalog import GROUPS, Catalog, catalog
 from fdpipe.errors import ConfigError, Exit, among
 from fdpipe.home import home
-from fdpipe.prune import prune as prune_store
 from fdpipe.releases import Releases
 from fdpipe.roster import read
 from fdpipe.runs import Runs, RunState
 from fdpipe.store import LocalStore
+from fdpipe.store.prune import prune as prune_store
 
 ROSTER = "registry"
 

@@ -3,13 +3,18 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
+
+from fdpipe.cli import sample
 from fdpipe.cli.session import Session
 from fdpipe.cli.tables import age, table
 from fdpipe.deployer.local import log_path, services, start_service, stop_service
 from fdpipe.deployer.service import ServiceStatus
 from fdpipe.errors import Exit
 from fdpipe.home import home
+from fdpipe.releases import Releases
 
 COLUMNS = ("service", "state", "address", "release", "since", "restarts")
 LOOK_EVERY_S = 0.3
@@ -47,12 +52,19 @@ def _named(name: str | None) -> list[str]:
 
 def _show(session: Session, found: list[ServiceStatus]) -> int:
     if session.as_json:
-        session.give({"services": found})
+        session.give({"services": [_as_data(one) for one in found]})
     elif found:
         session.console().print(table(COLUMNS, [_row(one) for one in found]))
     else:
         session.say("no service is deployed")
     return Exit.DONE
+
+
+def _as_data(one: ServiceStatus) -> dict[str, Any]:
+    """For machines also a request to the service, and the known answers to it."""
+    release = Releases(home() / "releases.sqlite", home() / "store").live(one.service)
+    data: dict[str, Any] = msgspec.to_builtins(one)
+    return data | ({"curl": sample.curl(release, one.url), "expected": sample.expected(release)} if release else {})
 
 
 def _row(one: ServiceStatus) -> tuple[str, ...]:

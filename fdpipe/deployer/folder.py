@@ -16,8 +16,9 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from fdpipe import bento, locks
+from fdpipe import bento
 from fdpipe.errors import DeploymentError
+from fdpipe.store import locks
 
 SUPERVISOR_LOCK = "lock"
 

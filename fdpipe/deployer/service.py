@@ -8,13 +8,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from fdpipe import bento, locks, progress
+from fdpipe import bento, progress
 from fdpipe.artifacts import Release
 from fdpipe.conformance import golden
 from fdpipe.content import tree_digest
 from fdpipe.deployer.folder import Folder, Settings
 from fdpipe.errors import DeploymentError
 from fdpipe.releases import Deployed, Releases, State
+from fdpipe.store import locks
 
 FIRST_PORT = 3000
 

@@ -13,9 +13,10 @@ from types import FrameType
 
 import psutil
 
-from fdpipe import bento, locks
+from fdpipe import bento
 from fdpipe.deployer.folder import SUPERVISOR_LOCK, Folder, Settings, State
 from fdpipe.errors import DeploymentError
+from fdpipe.store import locks
 
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 30.0

@@ -19,9 +19,9 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from fdpipe import locks
 from fdpipe.errors import StageError
 from fdpipe.home import home
+from fdpipe.store import locks
 
 READY_S = 180.0
 STOP_S = 5.0

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from fdpipe.rehearsal import fake_plan
 from fdpipe.testing import FakeCheck
+from fdpipe.testing.rehearsal import fake_plan
 from flows.deployments import deployments, work_pool_of
 from tests.standing_server import environment
 

@@ -20,9 +20,9 @@ from fdpipe.orchestrate import run_matrix, run_release
 from fdpipe.orchestrate.flows import release, train_and_release
 from fdpipe.orchestrate.tasks import as_task
 from fdpipe.plan import Plan
-from fdpipe.rehearsal import fake_plan
 from fdpipe.runs import Runs
 from fdpipe.testing import FakeCheck
+from fdpipe.testing.rehearsal import fake_plan
 from tests.orchestrate.conftest import Seen
 from tests.standing_server import environment
 
@@ -163,7 +163,7 @@ import os, sys
 from fdpipe.home import settle_environment
 settle_environment()
 from fdpipe.orchestrate import run_release
-from fdpipe.rehearsal import fake_plan
+from fdpipe.testing.rehearsal import fake_plan
 from fdpipe.testing import FakeCheck
 execution = run_release(fake_plan(gate={"floor": FakeCheck(floor=1.1)}))
 print(int(execution.exit_code), flush=True)

@@ -38,8 +38,8 @@ def tiny_release(store: Path, *, factor: float = 2.0, flaw: str = "", golden_fac
         manifest=folder / "release.json",
         golden=folder / "golden.npz",
         artifact=Artifact(kind="onnx", path=bento / "tiny.json", digest="1" * 64, size_bytes=1, inputs=(), outputs=()),
-        processor=WorkerSpec(room="processor", settings={TARGET: "fdpipe.testing.FakeProcessor"}),
-        runtime=WorkerSpec(room="runtime", settings={TARGET: "fdpipe.testing.FakeRuntime"}),
+        processor=WorkerSpec(room="processor", settings={TARGET: "fdpipe.testing.processor.FakeProcessor"}),
+        runtime=WorkerSpec(room="runtime", settings={TARGET: "fdpipe.testing.runtime.FakeRuntime"}),
         task=Task.CLASSIFICATION,
     )
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from workers.metric.worst_class import WorstClass
 
 LABELS = np.repeat([0, 1, 2], [10, 10, 2])

@@ -22,12 +22,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fdpipe import roster
-from fdpipe.assembly import Assembly
-from fdpipe.catalog import GROUPS, Catalog, Choice, catalog
-from fdpipe.choices import choices
+from fdpipe.config.assembly import Assembly
+from fdpipe.config.catalog import GROUPS, Catalog, Choice, catalog
+from fdpipe.config.choices import choices
+from fdpipe.config.settings import Setting, Tree, has, of_file, put, refuse_resolvers, written
 from fdpipe.errors import ConfigError, among
 from fdpipe.plan import Plan, name_of
-from fdpipe.settings import Setting, Tree, has, of_file, put, refuse_resolvers, written
 from fdpipe.workers import TARGET
 
 PRIMARY = "fdpipe_primary"

@@ -3,8 +3,7 @@
 import time
 from pathlib import Path
 
-from fdpipe import provenance
-from fdpipe.store import Entry, LocalStore
+from fdpipe.store import Entry, LocalStore, provenance
 
 
 def prune(

@@ -3,9 +3,9 @@
 from typing import Any
 
 from fdpipe import progress
-from fdpipe.catalog import Catalog
+from fdpipe.config.catalog import Catalog
+from fdpipe.config.settings import Setting, written
 from fdpipe.errors import ConfigError
-from fdpipe.settings import Setting, written
 
 TAKE_ALL = ("converter", "processor")
 """Groups of which every file is chosen unless some are named, so that a new worker changes no existing file."""

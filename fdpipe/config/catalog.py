@@ -8,7 +8,7 @@ from pathlib import Path
 from fdpipe.errors import ConfigError, among
 from fdpipe.workers import ROOMS, trusted_packages
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parent.parent
 
 GROUPS = ("target", "recipe", "benchmark", "service", *ROOMS)
 """Each folder of conf/ from which something is chosen: the plain settings, and the rooms."""

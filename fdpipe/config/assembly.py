@@ -6,9 +6,9 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 from fdpipe import workers
+from fdpipe.config.settings import Tree, look_up
 from fdpipe.errors import ConfigError, among
 from fdpipe.plan import Benchmark, DataPlan, Orchestrator, Plan, Recipe, ServiceSettings, Target, Tolerance
-from fdpipe.settings import Tree, look_up
 from fdpipe.workers import TARGET
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fdpipe.catalog import GROUPS, Catalog
+from fdpipe.config.catalog import GROUPS, Catalog
 from fdpipe.errors import ConfigError, among
 from fdpipe.workers import TARGET
 

@@ -1,0 +1,170 @@
+"""Verdicts, releases, deployments, and the record of a run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from fdpipe.artifacts.models import (
+    Artifact,
+    Baseline,
+    Data,
+    ModelRef,
+    Provenance,
+    Task,
+    TensorSpec,
+    WorkerSpec,
+)
+from fdpipe.artifacts.trials import (
+    Candidate,
+    Measured,
+    Trial,
+)
+
+
+class Outcome(StrEnum):
+    """The outcome of a check, of a verdict."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    ANOMALOUS = "anomalous"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckResult:
+    """One check on one candidate: `figure` against `limit`, both in `unit`; `reason` is the sentence for people."""
+
+    check: str
+    candidate: str
+    outcome: Outcome
+    reason: str
+    figure: float | None = None
+    limit: float | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The gate's decision: `passed` names the candidates that may ship, the best first."""
+
+    outcome: Outcome
+    passed: tuple[str, ...]
+    results: tuple[CheckResult, ...]
+    reason: str
+    provenance: Provenance | None = None
+
+    @property
+    def rejection(self) -> Outcome:
+        """The outcome of a run in which nothing was deployed: what the gate said or, after its pass, a failed proof."""
+        return Outcome.FAIL if self.outcome is Outcome.PASS else self.outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """The chosen candidate as a Bento. The digest covers model bytes, processor, runtime, session settings and serving
+    code; `path` is the Bento's folder, `manifest` its `release.json`, `golden` the requests with known answers."""
+
+    service: str
+    model: ModelRef
+    target: str
+    candidate: Candidate
+    digest: str
+    path: Path
+    manifest: Path
+    golden: Path
+    artifact: Artifact
+    processor: WorkerSpec
+    runtime: WorkerSpec
+    task: Task
+    provenance: Provenance | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """`release.json`, all that the service needs to know; paths are relative to its folder.
+
+    `inputs` describes the records that callers send, `answers` what they get back; `input_ranges` were seen in calibration.
+    `digest` is the release's; where it is deployed (host, port) is no part of a release.
+    """
+
+    service: str
+    digest: str
+    model: ModelRef
+    target: str
+    candidate: Candidate
+    task: Task
+    artifact: Artifact
+    processor: WorkerSpec
+    runtime: WorkerSpec
+    monitors: Mapping[str, WorkerSpec]
+    inputs: tuple[TensorSpec, ...]
+    answers: tuple[TensorSpec, ...]
+    input_ranges: Mapping[str, tuple[float, float]]
+    timeout_s: float
+    max_body_mib: float
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What the started release answered to the golden requests, over each protocol."""
+
+    release: str
+    requests: int
+    wrong: int
+    protocols: tuple[str, ...]
+    largest_difference: float
+    reason: str
+    provenance: Provenance | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the release may be deployed."""
+        return self.wrong == 0 and self.requests > 0
+
+    def covers(self, release: Release) -> bool:
+        """Whether it holds, and for this very release."""
+        return self.holds and self.release == release.digest
+
+
+PORTS = 3
+
+"""A service has this many ports in a row: BentoML's API with the metrics, the Open Inference Protocol's REST, its gRPC."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """A running release. `changed` is false where the same release ran already; `url` is empty after a dry run."""
+
+    service: str
+    release: str
+    url: str
+    changed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """The gate, or the proof, refused every candidate."""
+
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One execution of a plan that came to a result, which is one of `deployment` and `rejection`."""
+
+    model: ModelRef
+    target: str
+    baseline: Baseline
+    data: Data
+    trials: tuple[Trial, ...]
+    measured: Measured
+    verdict: Verdict
+    release: Release | None
+    proof: Proof | None
+    deployment: Deployment | None
+    rejection: Rejection | None
+    skipped_runtimes: Mapping[str, str] = field(default_factory=dict)
+    incumbent: str | None = None

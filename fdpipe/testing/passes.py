@@ -1,0 +1,59 @@
+"""The fake pass and quantizer."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from fdpipe.artifacts import (
+    Ranges,
+)
+from fdpipe.errors import NotApplicable
+
+if TYPE_CHECKING:
+    pass
+
+from fdpipe.testing.model import FakeModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class FakePass:
+    """Makes a model that takes `share` of the time and answers `wrong_percent` more of the rows wrongly; or it refuses the
+    model for the reason `refuses`, or breaks down with `breaks`."""
+
+    packages: ClassVar[tuple[str, ...]] = ()
+    needs_ranges: ClassVar[bool] = False
+
+    share: float = 1.0
+    wrong_percent: int = 0
+    refuses: str = ""
+    breaks: str = ""
+
+    def requires(self, source: Path) -> None:
+        """Any model, unless it refuses."""
+        if self.refuses:
+            raise NotApplicable(self.refuses)
+
+    def apply(self, source: Path, target: Path, ranges: Ranges | None) -> None:
+        """Write the other model."""
+        if self.breaks:
+            raise RuntimeError(self.breaks)
+        model = FakeModel.load(source)
+        wrong = model.wrong_percent + self.wrong_percent
+        replace(model, wrong_percent=wrong, microseconds=model.microseconds * self.share).save(target)
+
+    def ensures(self, source: Path, target: Path) -> None:
+        """The model can be read."""
+        FakeModel.load(target)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FakeQuantizer(FakePass):
+    """A pass that uses ranges."""
+
+    needs_ranges: ClassVar[bool] = True
+
+    def apply(self, source: Path, target: Path, ranges: Ranges | None) -> None:
+        """Write the other model; it must get ranges."""
+        if ranges is None:
+            raise NotApplicable("there are no ranges")
+        super().apply(source, target, ranges)
