@@ -18,8 +18,9 @@ def page() -> str:
 
 def _commands() -> list[str]:
     lines = ["## Commands", ""]
+    program = click.Context(cli, info_name="fdpipe", terminal_width=100, **cli.context_settings)
     for name, command in sorted(cli.commands.items()):
-        context = click.Context(command, info_name=f"fdpipe {name}", max_content_width=100, terminal_width=100)
+        context = click.Context(command, parent=program, info_name=name)
         lines += [f"### fdpipe {name}", "", "```", command.get_help(context), "```", ""]
     return lines
 

@@ -32,12 +32,13 @@ def files_below(path: Path) -> list[Path]:
 
 
 def fingerprint(*values: object) -> str:
-    """The sha256 of the values' meaning: paths are left out, the digests beside them stand for the content."""
+    """The sha256 of the values' meaning: a path is left out where a digest beside it stands for the content."""
     return hashlib.sha256(msgspec.json.encode([plain(value) for value in values], order="deterministic")).hexdigest()
 
 
 def plain(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
-    """`value` as JSON-safe data without paths; a dataclass may answer for itself with `plain()`."""
+    """`value` as JSON-safe data; a dataclass may answer for itself with `plain()`. Paths are left out, but those of a
+    dataclass that has no `digest`, as a worker's setting, count by their name."""
     if isinstance(value, Path):
         return None
     if isinstance(value, Enum):
@@ -47,7 +48,10 @@ def plain(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
         if own is not None:
             return own()
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
-        return {"": kind} | {item.name: plain(getattr(value, item.name)) for item in fields(value)}
+        values = {item.name: getattr(value, item.name) for item in fields(value)}
+        if "digest" not in values:
+            values = {name: str(item) if isinstance(item, Path) else item for name, item in values.items()}
+        return {"": kind} | {name: plain(item) for name, item in values.items()}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

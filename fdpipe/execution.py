@@ -19,6 +19,7 @@ from fdpipe.progress import Event
 from fdpipe.report import write_report
 from fdpipe.runs import RunFolder, Runs
 from fdpipe.store import LocalStore, writing
+from fdpipe.tracking import discreet
 
 Job = TypeVar("Job")
 
@@ -104,8 +105,8 @@ def _recorded(folder: RunFolder) -> Iterator[None]:
         yield
     except BaseException as error:
         with suppress(OSError):
-            (folder.path / "traceback.txt").write_text(traceback.format_exc())
-            _end(folder, error_code(error), str(error) or type(error).__name__)
+            (folder.path / "traceback.txt").write_text(discreet(traceback.format_exc()))
+            _end(folder, error_code(error), discreet(str(error)) or type(error).__name__)
         error.add_note(f"run folder: {folder.path}")
         raise
     finally:

@@ -145,6 +145,18 @@ def annotated(path: Path) -> "ModelProto":
     return model
 
 
+def raised(model: "ModelProto", opset: int) -> "ModelProto":
+    """The model with ONNX's own operators in this version at least, and with what is written down of its tensors."""
+    from onnx import version_converter
+
+    if max(one.version for one in model.opset_import if one.domain in ("", "ai.onnx")) >= opset:
+        return model
+    found = version_converter.convert_version(model, opset)
+    known = {value.name for value in (*found.graph.value_info, *found.graph.input, *found.graph.output)}
+    found.graph.value_info.extend(value for value in model.graph.value_info if value.name not in known)
+    return found
+
+
 def with_shapes(path: Path) -> "ModelProto":
     """The graph, its weights where they are, with the shapes behind `KEEP_SHAPE`: without them, ONNX Runtime fuses nothing
     that follows a scikit-learn scaler."""
@@ -228,5 +240,6 @@ def _graph_only(path: Path) -> "ModelProto":
 
 def _interface(path: Path) -> object:
     graph = _graph_only(path).graph
-    inputs = [(value.name, value.type.SerializeToString()) for value in graph.input]
+    given = {tensor.name for tensor in graph.initializer}  # which older models list among the inputs
+    inputs = [(value.name, value.type.SerializeToString()) for value in graph.input if value.name not in given]
     return inputs, [(value.name, value.type.tensor_type.elem_type) for value in graph.output]

@@ -42,6 +42,7 @@ def settle_environment() -> Path:
     root = open_home()
     for name, value in _defaults(root).items():
         os.environ.setdefault(name, value)
+    os.environ["FDPIPE_HOME"] = str(root)  # absolute: other processes have other working directories
     os.environ["TMPDIR"] = str(root / "tmp")
     tempfile.tempdir = None
     return root
@@ -49,7 +50,6 @@ def settle_environment() -> Path:
 
 def _defaults(root: Path) -> dict[str, str]:
     return {
-        "FDPIPE_HOME": str(root),
         "MLFLOW_TRACKING_URI": f"sqlite:///{root / 'mlflow' / 'mlflow.db'}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",

@@ -90,7 +90,8 @@ def run(plan: Plan, *, store: Store | None = None, releases: Releases | None = N
             call(publish, plan.source, ref, tags_of(record), f"deployed-{plan.target.name}" if deployment.url else None)
             return record
         prove.forget(store, release)
-        package.forget(store, *shipment)
+        if release.path not in releases.protected_paths():
+            package.forget(store, *shipment)
         refusals.append(f"the service built from {name} was refused: {proof.reason}")
     rejection = Rejection(outcome=verdict.rejection, reason="; ".join(refusals) or verdict.reason)
     record = replace(record, release=None, rejection=rejection)
@@ -189,9 +190,11 @@ class Incumbent:
                     store, workers.build_spec(release.runtime), release.candidate.session, release.artifact,
                     release.processor, release.task, data.evaluation, baseline.reference, plan.metric,
                 )  # fmt: skip
-            except StageError as error:
-                forget = "to forget what is deployed, remove releases.sqlite from the state folder"
-                raise StageError(f"the incumbent {release.digest[:12]} cannot be evaluated ({error}); {forget}") from error
+            except (StageError, OSError, ValueError, LookupError) as error:
+                why = f"the incumbent {release.digest[:12]} cannot be evaluated on this version's rows ({error})"
+                raise StageError(
+                    f"{why}; to release without the comparison, remove releases.sqlite from the state folder"
+                ) from error
 
 
 def contender(plan: Plan, trial: Trial) -> Contender:

@@ -113,8 +113,8 @@ class Benchmark:
             raise ValueError("seconds and trial_seconds must be above 0, trial_seconds not above seconds")
         if not 0.5 <= self.confidence < 1:
             raise ValueError("confidence must be from 0.5 to below 1")
-        if self.threads < 0 or self.warmup_calls < 0:
-            raise ValueError("threads and warmup_calls must not be negative")
+        if not 0 <= self.threads <= 1024 or self.warmup_calls < 0:
+            raise ValueError("threads must be from 0 to 1024, and warmup_calls not negative")
 
     def provisional(self) -> "Benchmark":
         """The settings for a trial's first impression."""
@@ -171,6 +171,8 @@ class Plan:
         """The rules across fields."""
         if not self.model_name:
             raise ConfigError(f"model={self.model} names no model: write name@alias, name/version or models:/…")
+        if self.pinned is not None and self.pinned.name != self.model_name:
+            raise ConfigError(f"model={self.model} is not the model that the plan has pinned, {self.pinned.name}: plan again")
         if not self.gate:
             raise ConfigError("gate is empty: an empty gate would let everything pass; choose checks, as gate=[quality,speed]")
         if not self.metric:
@@ -183,8 +185,11 @@ class Plan:
 
     @property
     def service_name(self) -> str:
-        """`<model>-<target>`."""
-        return re.sub(r"[^a-z0-9]+", "-", f"{self.model_name}-{self.target.name}".lower()).strip("-")
+        """`<model>-<target>`, in lower-case ASCII. A model whose name does not fit has a digest of it in place of the rest."""
+        model = _as_label(self.model_name)
+        if not self.model_name.isascii() or len(model) > LONGEST_LABEL or not model:
+            model = f"{model[:LONGEST_LABEL]}-{fingerprint(self.model_name)[:8]}".strip("-")
+        return f"{model}-{_as_label(self.target.name)}"
 
     @property
     def model_name(self) -> str:
@@ -232,6 +237,14 @@ class Plan:
 def name_of(reference: str) -> str:
     """The model's name in `name@alias`, `name/version` or `models:/…`."""
     return reference.removeprefix("models:/").partition("@")[0].partition("/")[0]
+
+
+LONGEST_LABEL = 24
+"""Of a model's name in its service's name, which BentoML and Prefect bound."""
+
+
+def _as_label(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type

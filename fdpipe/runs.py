@@ -89,7 +89,8 @@ class Runs:
     def start(self, plan: Plan, trigger: str, pid: int) -> RunFolder:
         """A new folder with the plan in it."""
         now = time.time()
-        name = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{uuid.uuid4().hex[:6]}"
+        moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))  # UTC, which never goes back
+        name = f"{moment}-{int(now % 1 * 1e6):06}{uuid.uuid4().hex[:2]}"
         folder = RunFolder(self.root / name, self.store_root)
         folder.path.mkdir(parents=True)
         (folder.path / "plan.json").write_text(plan.to_json())

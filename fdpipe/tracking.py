@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -27,8 +27,13 @@ def address(tracking_uri: str = "") -> str:
 
 
 def shown(tracking_uri: str = "") -> str:
-    """The tracking URI for messages, without a password."""
-    return re.sub(r"//[^/@]*@", "//", address(tracking_uri))
+    """The tracking URI for messages, without user and password, which may themselves hold an @ or a slash."""
+    return re.sub(r"(?<=://).*@", "", address(tracking_uri))
+
+
+def discreet(text: str) -> str:
+    """A text for people, as a library's message, without the user and password of any URL in it."""
+    return re.sub(r"(?<=://)[^\s'\"]*@", "", text.replace(address(), shown()))
 
 
 def connect(tracking_uri: str = "") -> "MlflowClient":
@@ -39,17 +44,36 @@ def connect(tracking_uri: str = "") -> "MlflowClient":
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with told(f"the registry {shown(where)} cannot be opened"):
+        if (database := _database(where)) is not None and not database.exists() and database.parent.is_dir():
+            _make_database(database)
         return MlflowClient(tracking_uri=where, registry_uri=where)
 
 
 def connect_existing(tracking_uri: str = "") -> "MlflowClient":
     """The same, but an SQLite database that is not there is an error and is not made."""
     where = address(tracking_uri)
-    if where.startswith(SQLITE) and not Path(unquote(where.removeprefix(SQLITE))).exists():
+    if (database := _database(where)) is not None and not database.exists():
         raise SourceError(
             f"no model is registered in {where} yet: `fdpipe train NAME` registers one, or set MLFLOW_TRACKING_URI"
         )
     return connect(tracking_uri)
+
+
+def _database(uri: str) -> Path | None:
+    """The file of an SQLite registry, whose name SQLAlchemy takes as it stands."""
+    return Path(uri.removeprefix(SQLITE).partition("?")[0]) if uri.startswith(SQLITE) else None
+
+
+def _make_database(path: Path) -> None:
+    """A new registry's database, whole or not at all: MLflow makes its tables in some fifty steps, at which two processes
+    would disturb each other, and of which a killed one would leave half."""
+    from mlflow.tracking import MlflowClient
+
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix="new-") as folder:
+        made = Path(folder) / path.name
+        MlflowClient(tracking_uri=f"{SQLITE}{made}", registry_uri=f"{SQLITE}{made}")
+        with suppress(FileExistsError):
+            os.link(made, path)
 
 
 @contextmanager
@@ -60,8 +84,8 @@ def told(doing: str) -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        line = str(error).strip().partition("\n")[0]
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        line = discreet(str(error)).strip().partition("\n")[0]
         raise SourceError(f"{doing}: {line.rpartition('(Caused by ')[2][:400]}") from error
 
 

@@ -1,6 +1,7 @@
 """`fdpipe train`: run a project's own training, register what it logged, and give it the alias that is watched."""
 
 import importlib.util
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
@@ -83,6 +84,7 @@ def _load(file: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ConfigError(f"{file} cannot be imported")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses, and what is pickled, look for it
     exec(compile(file.read_bytes(), file, "exec"), vars(module))  # as its loader does, but without a __pycache__ beside it
     return module
 
@@ -101,7 +103,7 @@ def _blamed(file: Path) -> Iterator[None]:
         yield
     except FdpipeError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
         line = f":{frames[-1].lineno}" if frames else ""
         text = " ".join(str(error).split())[:400]
@@ -120,8 +122,18 @@ def _experiment(registry: "MlflowClient", name: str) -> str:
 
 def _register(registry: "MlflowClient", name: str, info: "ModelInfo", alias: str) -> str:
     with told(f"{name} cannot be registered in {shown()}"):
-        if not registry.search_registered_models(f"name='{name}'"):
-            registry.create_registered_model(name)
+        _make_known(registry, name)
         version = registry.create_model_version(name, info.model_uri, run_id=info.run_id, model_id=info.model_id)
         registry.set_registered_model_alias(name, alias, version.version)
     return str(version.version)
+
+
+def _make_known(registry: "MlflowClient", name: str) -> None:
+    """The registered model, unless it is there or another training has just made it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        registry.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise

@@ -67,6 +67,19 @@ def mlp(path: Path, *, external: bool = False, scaler: bool = False) -> Path:
     return save(path, nodes[not scaler :], inputs, outputs, mlp_weights(), external=external)
 
 
+def with_maps(path: Path) -> Path:
+    """The model of ten answers `y`, and beside them a sequence of maps, as scikit-learn's exporter writes them unasked."""
+    model = onnx.load(path)
+    classes = list(range(10))
+    model.graph.node.append(helper.make_node("ZipMap", ["y"], ["maps"], domain="ai.onnx.ml", classlabels_int64s=classes))
+    maps = helper.make_map_type_proto(INT64, helper.make_tensor_type_proto(FLOAT, None))
+    model.graph.output.append(helper.make_value_info("maps", helper.make_sequence_type_proto(maps)))
+    del model.opset_import[:]
+    model.opset_import.extend([helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)])
+    onnx.save(model, path)
+    return path
+
+
 def mlp_tensors(x: np.ndarray) -> dict[str, np.ndarray]:
     """What every tensor of the MLP holds, by numpy."""
     found, last, weights = {"x": x}, x, mlp_weights()
@@ -141,7 +154,8 @@ def tree(path: Path) -> Path:
 def artifact(path: Path) -> Artifact:
     """The file as the line sees it."""
     graph = onnx.load(path, load_external_data=False).graph
-    inputs, outputs = (tuple(_spec(item) for item in items) for items in (graph.input, graph.output))
+    tensors = ([item for item in items if item.type.HasField("tensor_type")] for items in (graph.input, graph.output))
+    inputs, outputs = (tuple(map(_spec, items)) for items in tensors)
     size = sum(file.stat().st_size for file in path.parent.iterdir() if file.name.startswith(path.name))
     return Artifact(kind="onnx", path=path, digest=tree_digest(path), size_bytes=size, inputs=inputs, outputs=outputs)
 

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fdpipe import __version__
+from fdpipe import __version__, bento
 from fdpipe.cli import call
 from fdpipe.cli.session import Session
 from fdpipe.cli.streams import Streams
@@ -369,7 +368,7 @@ class TestService:
 
     def test_it_answers_and_can_be_stopped_and_started(self, digits: str) -> None:
         """run → the printed curl line → status → logs → stop → start → stop."""
-        port = _free_port()
+        port = bento.free_port("127.0.0.1", 20000 + os.getpid() % 10000)
         said = fdpipe("run", *DIGITS, f"service.port={port}")
         try:
             assert said.code == Exit.DONE, said.err
@@ -381,17 +380,29 @@ class TestService:
                 "digits-cpu answers what it should" in subprocess.run(smoke, capture_output=True, text=True, check=True).stdout
             )
             assert f"127.0.0.1:{port}" in fdpipe("status").out
-            assert fdpipe("logs", "digits-cpu", "-n", "5").code == Exit.DONE
+            assert len(fdpipe("logs", "digits-cpu", "-n", "2").out.splitlines()) == 2
+            assert "/predict" in _followed(line)
+            again = fdpipe("run", *DIGITS, f"service.port={port}")
+            assert again.code == Exit.DONE, again.out + again.err
+            assert "reused" in next(text for text in again.out.splitlines() if text.startswith("  deploy"))
+            assert "this release is deployed" in fdpipe("plan", *DIGITS, f"service.port={port}").out
             assert "stopped" in fdpipe("stop").out
             assert "running" in fdpipe("start", "digits-cpu").out
         finally:
             assert fdpipe("stop", "--json").code == Exit.DONE
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _followed(request: str) -> str:
+    """What `logs -f` shows of a request; an interrupt ends it."""
+    following = subprocess.Popen([FDPIPE, "logs", "digits-cpu", "-f", "-n", "0"], stdout=subprocess.PIPE, text=True)
+    assert following.stdout is not None
+    time.sleep(3)
+    subprocess.check_output(request, shell=True)
+    shown = following.stdout.readline()
+    following.send_signal(signal.SIGINT)
+    assert following.wait(timeout=30) == Exit.INTERRUPTED
+    following.stdout.close()
+    return shown
 
 
 class TestInstallation:

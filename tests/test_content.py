@@ -58,6 +58,11 @@ class SameFields:
     sizes: tuple[int, ...] = (1, 2)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    path: Path
+
+
 @dataclass(frozen=True)
 class ForItself:
     noise: float
@@ -103,3 +108,7 @@ class TestJson:
             to_json([object()], tmp_path)
         with pytest.raises(msgspec.ValidationError, match="complex cannot be read from JSON"):
             from_json(b'"1j"', complex, tmp_path)
+
+
+def test_a_path_without_a_digest_beside_it_counts_by_its_name() -> None:
+    assert fingerprint(Setting(path=Path("/a"))) != fingerprint(Setting(path=Path("/b")))

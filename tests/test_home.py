@@ -90,3 +90,10 @@ def test_a_prefect_profile_that_names_a_server_is_kept(environment: Path, tmp_pa
     (tmp_path / "user/.prefect/profiles.toml").write_text(profiles)
     settle_environment()
     assert ("PREFECT_HOME" in os.environ) is moved
+
+
+def test_the_state_folder_is_named_absolutely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FDPIPE_HOME", "state")
+    settle_environment()
+    assert os.environ["FDPIPE_HOME"] == str(tmp_path / "state")

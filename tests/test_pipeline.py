@@ -3,17 +3,21 @@
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from fdpipe.arrays import save_arrays
 from fdpipe.artifacts import Outcome, Record
 from fdpipe.errors import ConversionError, DeploymentError, MissingExtra, SourceError, StageError, StoreError
-from fdpipe.pipeline import run
+from fdpipe.pipeline import Incumbent, run
 from fdpipe.plan import Benchmark, DataPlan, Plan, Recipe
 from fdpipe.progress import Event
 from fdpipe.releases import Releases
+from fdpipe.store import LocalStore
 from fdpipe.testing import (
     FakeCalibrator,
     FakeCheck,
@@ -305,6 +309,37 @@ def test_an_incumbent_that_cannot_be_evaluated_is_one_line(home: Path) -> None:
         file.write_text("{}}")
     with pytest.raises(StageError, match="the incumbent"):
         rehearse(data=DataPlan(evaluation=FakeDataset(seed=5)), recipe={"none": Recipe()})
+
+
+def test_an_incumbent_of_other_columns_is_one_line(home: Path, tmp_path: Path) -> None:
+    record = rehearse()
+    assert record.release is not None
+    path = tmp_path / "other.npz"
+    rows = replace(record.data.evaluation, path=path, digest=save_arrays(path, {"y": np.zeros((3, 4))}))
+    data = replace(record.data, evaluation=rows)
+    with pytest.raises(StageError, match=r"cannot be evaluated on this version's rows \(the input x is missing\)"):
+        Incumbent(record.release)(LocalStore(home / "store"), fake_plan(), record.baseline, data)
+
+
+class Noting(LocalStore):
+    """A store that remembers of which stages something was discarded."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.discarded: list[str] = []
+
+    def discard(self, stage: str, key: str) -> None:
+        self.discarded.append(stage)
+        super().discard(stage, key)
+
+
+def test_a_failed_proof_of_what_is_deployed_leaves_its_files(home: Path) -> None:
+    deployed(home)
+    Releases(home / "releases.sqlite", home / "store").keep_address("fake-here", "127.0.0.1", lambda _: 3000)
+    store = Noting(home / "store")
+    run(fake_plan(), store=store, call=Rehearsal(unproven=("fake/none", "fake/half")))
+    assert store.discarded.count("prove") == 2
+    assert store.discarded.count("package") == 1
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------

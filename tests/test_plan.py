@@ -59,6 +59,9 @@ def test_the_digest_changes_with_every_part() -> None:
         ("digits/3", "digits", "digits-here"),
         ("models:/Iris_v2/3", "Iris_v2", "iris-v2-here"),
         ("models:/a.b c@x", "a.b c", "a-b-c-here"),
+        ("цифры@x", "цифры", "f275afee-here"),
+        ("naïve@x", "naïve", "na-ve-9e464197-here"),
+        (f"{'long' * 60}/1", "long" * 60, "longlonglonglonglonglong-8610d1c7-here"),
     ],
 )
 def test_names(model: str, name: str, service: str) -> None:
@@ -74,6 +77,10 @@ def test_names(model: str, name: str, service: str) -> None:
         ({"recipe": {}}, "recipe and runtime must each name at least one"),
         ({"runtime": {}}, "recipe and runtime must each name at least one"),
         ({"model": "@candidate"}, "model=@candidate names no model"),
+        (
+            {"pinned": ModelRef(name="other", version="1", uri="", digest="")},
+            "model=fake@candidate is not the model that .* other",
+        ),
         ({"target": Target(name="here", runtimes=("other",))}, "runtime=fake is not allowed on target here: it allows other"),
     ],
 )

@@ -79,3 +79,13 @@ def test_damaged_entries_go_first(store: LocalStore) -> None:
     (store.folder("produce", produce.key("c")) / FILES).unlink()
     removed = prune(store, older_than_s=10 * 86400)
     assert [entry.key for entry in removed] == [produce.key("c")]
+
+
+def test_what_was_found_after_the_entries_were_listed_stays(store: LocalStore) -> None:
+    listed = {entry.key: entry for entry in store.entries()}
+    entry = listed[produce.key("a")]
+    assert left(LocalStore(store.root)) == "abc"
+    assert not store.discard_unused(entry.stage, entry.key, entry.used)
+    assert left(store) == "abc"
+    assert store.discard_unused(entry.stage, entry.key, float("inf"))
+    assert left(store) == "bc"

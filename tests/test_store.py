@@ -1,5 +1,6 @@
 """The store's promises, each on the disk, and between real processes."""
 
+import fcntl
 import json
 import logging
 import os
@@ -19,7 +20,7 @@ from fdpipe.artifacts import Provenance, WorkerSpec
 from fdpipe.content import file_digest
 from fdpipe.errors import NotApplicable, StoreError
 from fdpipe.progress import Event
-from fdpipe.store import FILES, VALUE, LocalStore, stage
+from fdpipe.store import FILES, VALUE, LocalStore, locks, stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -461,3 +462,15 @@ def run_python(script: str, *arguments: str, path: Path = Path()) -> str:
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     return output
+
+
+def test_two_that_look_at_a_lock_do_not_see_each_other(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    lock.touch()
+    with lock.open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        assert not locks.is_held(lock)
+    holder = locks.acquire(lock)
+    assert locks.is_held(lock)
+    os.close(holder)
+    assert not locks.is_held(lock)

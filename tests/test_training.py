@@ -102,6 +102,7 @@ def test_a_file_that_is_no_training_is_told(write: Write, text: str, told: str) 
         ("def train():\n    raise KeyError('no\\nsuch')\n", r"train\.py:2: KeyError: 'no\\nsuch'"),
         ("import nosuchlibrary\n", r"train\.py:1: ModuleNotFoundError: No module named 'nosuchlibrary'"),
         ("def train(:\n", r"train\.py: SyntaxError: .*line 1"),
+        ("import sys\n\ndef train():\n    sys.exit('no rows')\n", r"train\.py:4: SystemExit: no rows"),
         ("import numpy\n\ndef train():\n    numpy.ones(3).reshape(2)\n", r"train\.py:4: ValueError"),
     ],
 )
@@ -144,3 +145,11 @@ def test_the_examples_train_and_their_exports_answer_alike(name: str, home: Path
     assert rows.evaluation.labelled
     assert rows.calibration is not None
     assert rows.calibration.count >= 50
+
+
+def test_a_training_is_a_module_like_any_other(write: Write) -> None:
+    """Dataclasses with annotations as text look for their module."""
+    more = (
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n\n@dataclass\nclass Size:\n    rows: int = 1\n"
+    )
+    assert train("tiny", write(more + GOOD)).version == "1"

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import venv
@@ -10,6 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from fdpipe import bento
 
 ROOT = Path(__file__).parent.parent
 
@@ -56,9 +57,7 @@ def test_a_new_project_runs_its_line_with_it(wheel: Path, tmp_path: Path) -> Non
     call("fdpipe", "init", str(project))
     call("python", "-m", "pip", "install", "-q", "--no-deps", "-e", str(project))
     call("fdpipe", "train", "digits", cwd=project)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = bento.free_port("127.0.0.1", 20000 + os.getpid() % 10000)
     overrides = ("metric=[accuracy,worst_class]", "orchestrator=none", "benchmark=quick", f"service.port={port}")
     try:
         result = json.loads(call("fdpipe", "run", *overrides, "--json", cwd=project))

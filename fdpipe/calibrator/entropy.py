@@ -41,7 +41,8 @@ class Entropy:
         counts = {name: np.zeros(self.bins) for name in ranges}
         for values in graphs.values_inside(model, batches()):
             for name in ranges:
-                counts[name] += np.histogram(np.abs(values[name]), bins=self.bins, range=(0, _largest(ranges[name])))[0]
+                magnitudes = np.abs(values[name]).astype(np.float64)  # the edges of the bins have this type, too
+                counts[name] += np.histogram(magnitudes, bins=self.bins, range=(0, _largest(ranges[name])))[0]
         return {name: self._clipped(ranges[name], counts[name]) for name in ranges}
 
     def _clipped(self, whole: Range, counts: np.ndarray) -> Range:

@@ -72,6 +72,8 @@ def run(
     session.begin()
     from fdpipe.cli import running
 
+    if plan_file and (cfg or multirun):
+        raise ConfigError("--plan repeats one plan as it is: leave --multirun and --cfg out")
     if cfg:
         return running.show_config(session, overrides, config_dirs)
     if multirun:
@@ -127,7 +129,7 @@ def status(session: Session) -> int:
 
 @cli.command()
 @click.argument("service")
-@click.option("-n", "--lines", default=50, show_default=True, help="How many of the last lines.")
+@click.option("-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True, help="How many of the last lines.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on.")
 @in_session
 def logs(session: Session, service: str, lines: int, follow: bool) -> int:
@@ -184,7 +186,7 @@ def list_(session: Session, room: str | None, config_dirs: tuple[Path, ...]) -> 
 
 
 @cli.command()
-@click.option("-n", "--number", default=20, show_default=True, help="How many of the last runs.")
+@click.option("-n", "--number", type=click.IntRange(min=1), default=20, show_default=True, help="How many of the last runs.")
 @json_option
 @in_session
 def runs(session: Session, number: int) -> int:
@@ -221,6 +223,7 @@ def prune(session: Session, max_gib: float | None, older_than: float | None, dry
     """
     if max_gib is None and older_than is None:
         raise ConfigError("say what to remove: --max-gib N, --older-than DAYS, or both")
+    session.begin()
     from fdpipe.cli import lists
 
     return lists.prune(session, max_gib, older_than, dry_run)

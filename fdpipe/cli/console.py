@@ -104,7 +104,7 @@ class Steps(logging.Handler):
             self.console.print(Text(event.detail, style="bold"))
 
     def _reused(self, event: Event) -> None:
-        if event.depth == 0 or self.headed > event.depth:
+        if event.depth <= self.headed:
             self._end(event, "reused", "cyan")
         self._left(event)
 

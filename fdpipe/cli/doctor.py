@@ -14,6 +14,7 @@ from typing import Literal
 
 from fdpipe import __version__
 from fdpipe.home import home
+from fdpipe.tracking import discreet
 
 EXTRAS = {"gpu": "target=gpu: the CUDA execution provider of ONNX Runtime"}
 """What each extra gives."""
@@ -74,7 +75,7 @@ def _places() -> Iterator[Finding]:
 
 def _servers() -> Iterator[Finding]:
     registry = os.environ.get("MLFLOW_TRACKING_URI") or "embedded, in the state folder"
-    yield Finding(subject="registry", level="ok", text=f"MLflow: {registry}")
+    yield Finding(subject="registry", level="ok", text=f"MLflow: {discreet(registry)}")
     yield Finding(subject="orchestrator", level="ok", text=f"Prefect: {_prefect()}")
 
 

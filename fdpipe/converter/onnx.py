@@ -42,7 +42,7 @@ class Onnx:
         return Export(path=target, task=_task_of({spec.name for spec in outputs}), inputs=inputs, outputs=outputs)
 
     def predict(self, model: SourceModel, features: Batch) -> dict[str, np.ndarray]:
-        """ONNX Runtime's answers, without any of its optimizations."""
+        """ONNX Runtime's answers as far as they are tensors, without any of its optimizations."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -52,7 +52,7 @@ class Onnx:
             session = onnxruntime.InferenceSession(
                 flavour_file(model.path, "data"), options, providers=["CPUExecutionProvider"]
             )
-            names = [output.name for output in session.get_outputs()]
+            names = [output.name for output in session.get_outputs() if output.type.startswith("tensor(")]
             return dict(zip(names, session.run(names, _tensors(model, features)), strict=True))
         except graphs.library_errors() as error:
             raise ConversionError(f"the original cannot answer: {' '.join(str(error).split())[:400]}") from error

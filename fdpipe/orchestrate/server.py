@@ -21,7 +21,7 @@ from prefect.settings import (
 
 from fdpipe.errors import StageError
 from fdpipe.home import home
-from fdpipe.store import locks
+from fdpipe.store import locks, writing
 
 READY_S = 180.0
 STOP_S = 5.0
@@ -35,9 +35,11 @@ def server() -> Iterator[None]:
     """A server for the flows of the block. Nobody watches a temporary one for a heartbeat, whose end would take 0.9 s."""
     if get_current_settings().api.url:
         yield
-    else:
-        with temporary_settings({PREFECT_API_URL: _temporary.url(), PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-            yield
+        return
+    with writing(home()):
+        url = _temporary.url()
+    with temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
 
 
 class _Temporary:

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from onnx import ModelProto
     from onnxruntime.quantization.calibrate import TensorsData
 
+QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
+
+PER_CHANNEL_OPSET = 13
+"""The version of ONNX's operators since which a scale may be one of several: older models are brought to it."""
+
 PASSING_ON = ("Relu", "Clip", "MaxPool", "AveragePool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze")
 """Operators that work on 8 bits where their input has them already."""
 
@@ -42,7 +47,9 @@ class Int8Static:
             raise ValueError("operators must name at least one")
 
     def requires(self, source: Path) -> None:
-        """One of the operators."""
+        """One of the operators, and no quantized tensor yet."""
+        if set(QUANTIZED) & set(graphs.operators(source)):
+            raise NotApplicable("the graph is quantized already")
         if not set(self.operators) & set(graphs.operators(source)):
             raise NotApplicable(f"the graph has no {_either(self.operators)}: static INT8 has nothing to quantize")
 
@@ -50,12 +57,12 @@ class Int8Static:
         """ONNX Runtime's QDQ quantizer, with our ranges."""
         from onnxruntime.quantization import QuantType
         from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
-        from onnxruntime.quantization.quant_utils import add_infer_metadata, update_opset_version
+        from onnxruntime.quantization.quant_utils import add_infer_metadata
 
         if ranges is None:
             raise NotApplicable("static INT8 needs ranges: name a calibrator and calibration rows")
         with graphs.told("static quantization"):
-            model = update_opset_version(graphs.annotated(source), QuantType.QInt8)
+            model = graphs.raised(graphs.annotated(source), PER_CHANNEL_OPSET)
             _flatten_biases(model)
             add_infer_metadata(model)
             quantizer = QDQQuantizer(
@@ -95,7 +102,8 @@ def _tensors_data(model: "ModelProto", ranges: Ranges) -> "TensorsData":
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
 
     tensors = (*model.graph.value_info, *model.graph.input, *model.graph.output)
-    types = {value.name: helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type) for value in tensors}
+    kinds = {value.name: value.type.tensor_type.elem_type for value in tensors if value.type.HasField("tensor_type")}
+    types = {name: helper.tensor_dtype_to_np_dtype(kind) for name, kind in kinds.items()}
     data = {
         name: TensorData(lowest=np.asarray(low, types[name]), highest=np.asarray(high, types[name]))
         for name, (low, high) in ranges.values.items()

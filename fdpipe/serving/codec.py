@@ -7,8 +7,7 @@ import functools
 import re
 import struct
 from collections.abc import Sequence
-from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -16,6 +15,8 @@ import numpy as np
 from fdpipe.arrays import Batch
 from fdpipe.artifacts import TensorSpec
 from fdpipe.serving.refusal import Refusal
+
+T = TypeVar("T")
 
 DATATYPES = {
     "bool": "BOOL",
@@ -28,7 +29,18 @@ DATATYPES = {
 """numpy's name of a dtype (or `string`) → the Open Inference Protocol's."""
 
 _DEEPEST = 16
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for text that is no JSON, no UTF-8, or nested without end."""
+
 _ELEMENTS: dict[str, Any] = {"f": float | None, "i": int, "u": int, "b": bool, "O": str | None}
+
+
+def read(raw: bytes, form: type[T], what: str) -> T:
+    """What the JSON says, of this type; the refusal begins with `what`."""
+    try:
+        return msgspec.json.decode(raw, type=form)
+    except _UNREADABLE as error:
+        raise Refusal(f"{what}: {error}") from error
 
 
 def shape_of(spec: TensorSpec) -> list[int]:
@@ -46,31 +58,25 @@ def nested(raw: bytes, spec: TensorSpec) -> np.ndarray:
     depth = _depth(raw)
     try:
         values = _decoder(_dtype(spec).kind, depth).decode(raw)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise Refusal(f"input {spec.name!r}: {error}") from error
     return _array(values, spec, depth)
 
 
 def flat(raw: bytes, spec: TensorSpec, shape: Sequence[int]) -> np.ndarray:
     """An array of this shape from a JSON list of its elements, row by row, flat or nested."""
-    array = nested(raw, spec)
-    _require_size(array.size, spec, shape)
-    return array.reshape(tuple(shape))
+    return _shaped(nested(raw, spec), spec, shape)
 
 
 def from_bytes(raw: bytes, spec: TensorSpec, shape: Sequence[int]) -> np.ndarray:
     """An array of this shape from its elements' bytes: little-endian, strings after their length in four bytes."""
     dtype = _dtype(spec)
     if dtype.kind == "O":
-        elements = _split(raw, spec)
-        _require_size(len(elements), spec, shape)
-        return np.array(elements, dtype=object).reshape(shape)
+        return _shaped(np.array(_split(raw, spec), dtype=object), spec, shape)
     if len(raw) % dtype.itemsize:
         raise Refusal(f"input {spec.name!r} has {len(raw)} bytes, which is no whole number of {DATATYPES[spec.dtype]}")
-    _require_size(len(raw) // dtype.itemsize, spec, shape)
-    if dtype.kind == "b":
-        return np.frombuffer(raw, dtype=np.uint8).astype(bool).reshape(shape)
-    return np.frombuffer(raw, dtype=dtype.newbyteorder("<")).astype(dtype).reshape(shape)
+    stored = np.dtype(np.uint8) if dtype.kind == "b" else dtype.newbyteorder("<")
+    return _shaped(np.frombuffer(raw, dtype=stored).astype(dtype), spec, shape)
 
 
 def require_names(names: Sequence[str], specs: Sequence[TensorSpec]) -> None:
@@ -167,9 +173,14 @@ def _split(raw: bytes, spec: TensorSpec) -> list[str]:
     return elements
 
 
-def _require_size(size: int, spec: TensorSpec, shape: Sequence[int]) -> None:
-    if min(shape, default=1) < 0 or size != prod(shape):
-        raise Refusal(f"input {spec.name!r} has {size} elements, which do not fill its shape {list(shape)}")
+def _shaped(array: np.ndarray, spec: TensorSpec, shape: Sequence[int]) -> np.ndarray:
+    try:
+        if min(shape, default=0) < 0:
+            raise ValueError("an axis is negative")
+        return array.reshape(tuple(shape))
+    except (ValueError, OverflowError) as error:  # of numpy's, for sizes that differ, and axes that are too many or too long
+        text = f"input {spec.name!r} has {array.size} elements, which do not fill its shape {list(shape)}"
+        raise Refusal(text) from error
 
 
 def _fit(array: np.ndarray, spec: TensorSpec) -> np.ndarray:

@@ -1,10 +1,12 @@
-"""What every request passes, on whichever port and by whichever protocol: limits, the release's header, the figures."""
+"""What every request passes, on whichever port and by whichever protocol: limits, the release's header, the figures, and
+the one form of errors."""
 
 import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -23,6 +25,8 @@ PROTOCOLS = {"/v2": "oip_rest", "/predict": "bentoml"}
 """Which paths are the release's, and the protocol spoken there."""
 
 _CALL = "fdpipe.call"
+_OWN_ONLY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
+"""For pages: BentoML's own at / would have the browser load Google's tag manager."""
 
 
 @dataclass
@@ -32,6 +36,7 @@ class Call:
     error: str | None = None
     prediction: Prediction | None = None
     status: int = 0
+    is_read: bool = False
     started: float = field(default_factory=time.perf_counter)
 
 
@@ -61,7 +66,11 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; only calls for answers are counted, and only the release's paths are touched."""
-        protocol = _protocol(scope)
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        send = _worded(scope, send)
+        protocol = _protocol(scope["path"])
         if protocol is None:
             await self.app(scope, receive, send)
             return
@@ -78,11 +87,14 @@ class Edge:
         tell = self._told(call, send)
         try:
             async with asyncio.timeout(self.timeout_s):
+                _require_plain(scope)
                 body = await _read(scope, receive, self.max_bytes)
+                call.is_read = True
                 await self.app(scope, _replayed(body, receive), tell)
                 return
         except TimeoutError:
-            refusal = Refusal(f"there was no answer within {self.timeout_s:g} s", status=504, kind="timeout")
+            late, status = ("there was no answer", 504) if call.is_read else ("the body was not there", 408)
+            refusal = Refusal(f"{late} within {self.timeout_s:g} s", status=status, kind="timeout")
         except Refusal as found:
             refusal = found
         call.error = refusal.kind
@@ -101,11 +113,45 @@ class Edge:
         return tell
 
 
-def _protocol(scope: Scope) -> str | None:
-    if scope["type"] != "http":
-        return None
-    path = scope["path"]
+def _protocol(path: str) -> str | None:
     return next((name for start, name in PROTOCOLS.items() if path == start or path.startswith(start + "/")), None)
+
+
+def _worded(scope: Scope, send: Send) -> Send:
+    """Whatever else refuses a request (BentoML, Starlette) says so in the protocol's form, too; pages stay by themselves."""
+    held: list[Message] = []
+
+    async def tell(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            if headers.get("content-type", "").startswith("text/html"):
+                headers["Content-Security-Policy"] = _OWN_ONLY
+            if message["status"] >= 400:
+                held.append(message)
+                return
+        if held:
+            start = held[0]
+            held.append(message)
+            if message.get("more_body", False):
+                return
+            body = _error_body(scope, start, b"".join(one.get("body", b"") for one in held[1:]))
+            held.clear()
+            await send(start)
+            message = {"type": "http.response.body", "body": body}
+        await send(message)
+
+    return tell
+
+
+def _error_body(scope: Scope, start: Message, body: bytes) -> bytes:
+    """The body as it is, where it has the form already; or else a new one, and the headers that belong to it."""
+    if body.startswith(b'{"error":'):
+        return body
+    reason = HTTPStatus(start["status"]).phrase
+    response = Refusal(f"{scope['method']} {scope['path']} is refused: {reason}", status=start["status"]).response()
+    headers = MutableHeaders(scope=start)
+    headers.update({name: response.headers[name] for name in ("content-type", "content-length")})
+    return bytes(response.body)
 
 
 def _exchange(call: Call, protocol: str) -> Exchange:
@@ -123,6 +169,11 @@ def _tell(probes: Sequence[Probe], what: Callable[[Probe], None]) -> None:
             what(probe)
         except Exception:
             log.exception("a monitor failed")
+
+
+def _require_plain(scope: Scope) -> None:
+    if Headers(scope=scope).get("content-encoding", "identity") != "identity":
+        raise Refusal("compressed bodies are not supported", status=415)
 
 
 async def _read(scope: Scope, receive: Receive, limit: int) -> bytes:

@@ -41,6 +41,7 @@ class Listener:
         listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
+        listening.listen()  # a port that two have bound is noticed here, and not by the server's task that nobody waits for
         self.task = asyncio.get_running_loop().create_task(self.server.serve(sockets=[listening]))
 
     async def stop(self) -> None:

@@ -25,6 +25,9 @@ from fdpipe.serving.refusal import Refusal, json_response
 HEADER_LENGTH = "Inference-Header-Content-Length"
 """How many bytes of a body are JSON; tensors' bytes follow."""
 
+_LONGEST_LENGTH = 20
+"""Digits; Python refuses to read numbers of thousands of them."""
+
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -133,14 +136,10 @@ def _described(specs: Sequence[TensorSpec]) -> list[dict[str, Any]]:
 def _parse(body: bytes, request: Request) -> tuple[Inference, bytes]:
     """The request's JSON and the bytes after it."""
     header = request.headers.get(HEADER_LENGTH, str(len(body)))
-    if not header.isdecimal() or int(header) > len(body):
+    if not header.isdecimal() or len(header) > _LONGEST_LENGTH or int(header) > len(body):
         raise Refusal(f"{HEADER_LENGTH} is {header}, the body has {len(body)} bytes")
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise Refusal("compressed bodies are not supported", status=415)
-    try:
-        return msgspec.json.decode(body[: int(header)], type=Inference), body[int(header) :]
-    except msgspec.DecodeError as error:
-        raise Refusal(f"the request is no inference request in JSON: {error}") from error
+    asked = codec.read(body[: int(header)], Inference, "the request is no inference request in JSON")
+    return asked, body[int(header) :]
 
 
 def _inputs(asked: Inference, binary: bytes, specs: Sequence[TensorSpec]) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ from anyio import CapacityLimiter
 from fdpipe import workers
 from fdpipe.arrays import Batch
 from fdpipe.artifacts import Manifest
+from fdpipe.errors import StageError
 from fdpipe.interfaces import Engine, Processor, Runtime
 from fdpipe.serving.refusal import Refusal
 
@@ -56,4 +57,8 @@ class Predictor:
             tensors = self.processor.prepare(records)
         except ValueError as error:
             raise Refusal(str(error)) from error
-        return Prediction(records=records, tensors=tensors, answers=self.processor.finish(engine.run(tensors)))
+        try:
+            outputs = engine.run(tensors)
+        except StageError as error:
+            raise Refusal(f"the model cannot answer these inputs: {error}", status=422, kind="not_answerable") from error
+        return Prediction(records=records, tensors=tensors, answers=self.processor.finish(outputs))

@@ -3,12 +3,15 @@
 import msgspec
 from starlette.responses import Response
 
+_LONGEST = 600
+
 
 class Refusal(Exception):
     """Its text goes to the caller; `kind` is one of a few words that label the errors' count."""
 
     def __init__(self, text: str, *, status: int = 400, kind: str = "bad_request") -> None:
-        super().__init__(" ".join(text.split()))
+        line = " ".join(text.split())
+        super().__init__(line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…")
         self.status = status
         self.kind = kind
 

@@ -23,12 +23,16 @@ from fdpipe.serving.predictor import Predictor
 
 MASTER = "FDPIPE_SERVICE_MASTER"
 
+QUIET = "ORT_DISABLE_TELEMETRY"
+"""Set, whoever starts the service, before ONNX Runtime is imported: it would keep a database in the user's home."""
+
 _BACKSTOP_S = 5.0
 """BentoML's own time limit is this much longer than ours, which counts what it cuts off."""
 
 
 def build_service(folder: Path) -> Any:  # noqa: ANN401 - bentoml has no types
     """The service of the release in `folder`; ends the process with one line where its model is not the released one."""
+    os.environ.setdefault(QUIET, "1")
     _bind_to_master()
     manifest = read_manifest(folder)
     predictor = Predictor(manifest)

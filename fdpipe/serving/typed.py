@@ -15,7 +15,7 @@ from fdpipe.artifacts import Manifest, TensorSpec
 from fdpipe.serving import codec
 from fdpipe.serving.edge import Call
 from fdpipe.serving.predictor import Predictor
-from fdpipe.serving.refusal import Refusal, json_response
+from fdpipe.serving.refusal import json_response
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -45,10 +45,7 @@ def output_model(manifest: Manifest) -> type[BaseModel]:
 
 async def predict(predictor: Predictor, request: Request, call: Call) -> Response:
     """Read the body, ask, write the answers."""
-    try:
-        asked = msgspec.json.decode(await request.body(), type=Body)
-    except msgspec.DecodeError as error:
-        raise Refusal(f'the body is not {{"inputs": {{name: list}}}} in JSON: {error}') from error
+    asked = codec.read(await request.body(), Body, 'the body is not {"inputs": {name: list}} in JSON')
     specs = predictor.manifest.inputs
     codec.require_names(list(asked.inputs), specs)
     arrays = {spec.name: codec.nested(bytes(asked.inputs[spec.name]), spec) for spec in specs}

@@ -94,16 +94,17 @@ def _why_passed(passed: list[str], measured: Measured) -> str:
 
 
 def _why_refused(results: list[CheckResult]) -> str:
-    """The first refusal in full, which is the baseline's where it was judged; of the others which check refused them."""
-    first: dict[str, CheckResult] = {}
+    """The first candidate's refusals in full, which is the baseline where it was judged; of the others the checks."""
+    refused: dict[str, list[CheckResult]] = {}
     for result in results:
         if result.outcome is not Outcome.PASS:
-            first.setdefault(result.candidate, result)
-    if not first:
+            refused.setdefault(result.candidate, []).append(result)
+    if not refused:
         return "nothing was judged"
-    lead, *others = first.values()
-    also = ", ".join(f"{result.candidate} by {result.check}" for result in others)
-    return f"{lead.check}: {lead.candidate} {lead.reason}" + (f"; also refused: {also}" if also else "")
+    lead, *others = refused.values()
+    reasons = "; ".join(f"{result.check}: {result.candidate} {result.reason}" for result in lead)
+    also = ", ".join(f"{every[0].candidate} by {' and '.join(result.check for result in every)}" for every in others)
+    return reasons + (f"; also refused: {also}" if also else "")
 
 
 def _not_tried(finalists: tuple[Trial, ...]) -> str:

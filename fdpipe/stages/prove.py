@@ -1,6 +1,7 @@
 """prove: the release, started as it will be deployed, answers golden requests rightly over its real protocols."""
 
 import tempfile
+import uuid
 from pathlib import Path
 
 from fdpipe import bento
@@ -43,7 +44,7 @@ def address(release: Release, host: str, port: int) -> golden.Address:
 def _ask(log: Path, release: Release, port: int) -> golden.Heard:
     with tempfile.TemporaryDirectory(prefix="proof-") as scratch:
         launch = bento.Launch(
-            service=f"proof-of-{release.service}-on-{port}",
+            service=f"proof-of-{release.service}-{uuid.uuid4().hex}",  # never another proof's mark: these would be killed
             bento=release.path,
             host=HOST,
             port=port,

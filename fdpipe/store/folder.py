@@ -99,11 +99,11 @@ class LocalStore:
         folder = self.folder(stage, key)
         if not folder.exists():
             return None
+        with suppress(OSError):
+            os.utime(folder / FILES)  # before it is read: from now on a pruner lets it be
         if not _is_whole(folder):
             progress.note(f"a stored result of {stage} is damaged and is not used")
             return None
-        with suppress(OSError):
-            os.utime(folder / FILES)
         return folder
 
     def scratch(self, stage: str) -> Path:
@@ -139,10 +139,22 @@ class LocalStore:
             os.close(handle)
 
     def discard(self, stage: str, key: str) -> None:
+        self.discard_unused(stage, key, float("inf"))
+
+    def discard_unused(self, stage: str, key: str, since: float) -> bool:
+        """Remove the entry unless it was used after `since`, by whoever has just found it; whether it is gone."""
+        folder = self.folder(stage, key)
+        if _entry(folder).used > since:
+            return False
         doomed = self.root / "scratch" / self._id / f"doomed-{uuid.uuid4().hex[:12]}"
         with suppress(FileNotFoundError):
-            self.folder(stage, key).rename(doomed)
+            folder.rename(doomed)
+        if _entry(doomed).used > since:  # found at this very moment
+            with suppress(OSError):  # where it was computed anew meanwhile, that one stays
+                doomed.rename(folder)
+                return False
         shutil.rmtree(doomed, ignore_errors=True)
+        return True
 
     def entries(self) -> list[Entry]:
         """Every entry, the longest unused first; what cannot be read counts as never used."""

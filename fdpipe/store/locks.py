@@ -22,7 +22,7 @@ def is_held(path: Path) -> bool:
     """Whether a living process holds the file's lock."""
     with path.open("rb") as stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that look must not see each other
         except BlockingIOError:
             return True
     return False

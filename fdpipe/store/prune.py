@@ -31,8 +31,8 @@ def prune(
             too_much = max_bytes is not None and total > max_bytes
             if not (too_old or too_much) or entry.used >= since or any(path.is_relative_to(folder) for path in kept):
                 continue
-            if not dry_run:
-                store.discard(entry.stage, entry.key)
+            if not dry_run and not store.discard_unused(entry.stage, entry.key, entry.used):
+                continue
             total -= entry.size_bytes
             removed.append(entry)
         return removed

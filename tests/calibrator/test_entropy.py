@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from fdpipe.calibrator.entropy import LEVELS, Entropy, divergence
 from tests import onnx_models
@@ -71,3 +72,14 @@ def test_the_divergence_is_the_published_one() -> None:
 def test_settings_have_ranges(setting: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Entropy(**setting)  # type: ignore[arg-type]
+
+
+def test_half_floats(tmp_path: Path) -> None:
+    half = TensorProto.FLOAT16
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    weights = {"w": np.eye(16, dtype=np.float16)}
+    inputs, outputs = [onnx_models.value("x", half, "rows", 16)], [onnx_models.value("y", half, "rows", 16)]
+    path = onnx_models.save(tmp_path / "model.onnx", [node], inputs, outputs, weights)
+    low, high = Entropy().collect(path, cut(ROWS.astype(np.float16), 64))["x"]
+    assert -5 < low < -2
+    assert 2 < high < 5

@@ -11,6 +11,7 @@ from fdpipe.arrays import Batch
 from fdpipe.artifacts import SourceModel, Task, TensorSpec
 from fdpipe.converter.onnx import Onnx
 from fdpipe.errors import ConversionError
+from tests import onnx_models
 from tests.contracts.converter import ConverterContract, ask, empty
 from tests.contracts.settings import built
 from tests.models import saved_onnx, two_inputs
@@ -106,3 +107,9 @@ def test_a_spoilt_file_is_one_clear_line(tmp_path: Path, spoil: Any, told: str) 
     assert "\n" not in str(caught.value)
     with pytest.raises(ConversionError, match="the original cannot answer"):
         Onnx().predict(model, {})
+
+
+def test_an_output_that_is_no_tensor_is_no_answer(tmp_path: Path) -> None:
+    model = saved_onnx(tmp_path / "model", onnx.load(onnx_models.with_maps(onnx_models.mlp(tmp_path / "model.onnx"))))
+    assert set(Onnx().predict(model, {"x": np.ones((3, 16), np.float32)})) == {"y"}
+    assert [spec.name for spec in Onnx().export(model, empty(tmp_path)).outputs] == ["y"]

@@ -120,3 +120,33 @@ def test_the_root_logger_stays_bare(tmp_path: Path) -> None:
     before = list(logging.getLogger().handlers)
     done(Int8Static(), onnx_models.mlp(tmp_path / "in" / "m.onnx"), tmp_path / "out" / "model.onnx")
     assert logging.getLogger().handlers == before
+
+
+def test_an_older_model_is_brought_to_scales_per_channel(tmp_path: Path) -> None:
+    source = onnx_models.mlp(tmp_path / "in" / "model.onnx")
+    model = onnx.load(source)
+    model.opset_import[0].version = 11
+    onnx.save(model, source)
+    target = done(Int8Static(), source, tmp_path / "out" / "model.onnx")
+    assert weights_of(target)["w0_scale"].shape == (64,)
+    assert np.abs(answers(target) - answers(source)).max() <= TestInt8Static.tolerance
+
+
+def test_an_output_that_is_no_tensor_is_left_alone(tmp_path: Path) -> None:
+    source, target = onnx_models.with_maps(onnx_models.mlp(tmp_path / "in" / "model.onnx")), tmp_path / "out" / "model.onnx"
+    assert np.abs(answers(done(Int8Static(), source, target)) - answers(source)).max() <= TestInt8Static.tolerance
+
+
+def test_weights_that_are_listed_as_inputs(tmp_path: Path) -> None:
+    source = onnx_models.mlp(tmp_path / "in" / "model.onnx")
+    model = onnx.load(source)
+    model.graph.input.append(onnx_models.value("w0", onnx_models.FLOAT, 16, 64))
+    onnx.save(model, source)
+    target = done(Int8Static(), source, tmp_path / "out" / "model.onnx")
+    assert np.abs(answers(target) - answers(source)).max() <= TestInt8Static.tolerance
+
+
+def test_a_quantized_model_is_not_quantized_again(tmp_path: Path) -> None:
+    quantized = done(Int8Static(), onnx_models.mlp(tmp_path / "in" / "m.onnx"), tmp_path / "out" / "model.onnx")
+    with pytest.raises(NotApplicable, match="the graph is quantized already"):
+        Int8Static().requires(quantized)

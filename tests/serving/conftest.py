@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import pytest
 from fdpipe.artifacts import Release
 from fdpipe.store import LocalStore
 from tests.serving import tiny
+from tests.tiny.release import free_triple
 
 FORBIDDEN = ("mlflow", "prefect", "hydra", "omegaconf", "pandas", "sklearn", "onnx", "skl2onnx")
 OURS = ("cli", "config", "orchestrate", "pipeline", "plan", "store", "stages", "source", "deployer")
@@ -86,24 +86,11 @@ def wait_ready(process: "subprocess.Popen[bytes]", port: int, log: Path, seconds
         time.sleep(0.1)
 
 
-def free_port() -> int:
-    """A free port whose next one is free too."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
-
-
 @contextmanager
 def serving(pieces: tiny.Pieces, folder: Path) -> Iterator[Served]:
     """Packaged and served; the whole process group is gone afterwards."""
     release = pieces.packaged(LocalStore(folder / "store"))
-    port = free_port()
+    port = free_triple()
     process = start(release.path, folder, port)
     try:
         wait_ready(process, port, folder / "log")

@@ -50,6 +50,8 @@ def test_nested(raw: bytes, dtype: str, wanted: np.ndarray) -> None:
         (b"7", "float32", "must be a list"),
         (b"", "float32", "must be a list"),
         (b"[" * 40 + b"1" + b"]" * 40, "float32", "nested at most 16"),
+        (b"[1, " + b"[" * 100_000 + b"]" * 100_000 + b"]", "float32", "got `array`"),
+        (b'["\xff"]', "string", "can't decode byte 0xff"),
     ],
 )
 def test_nested_refuses(raw: bytes, dtype: str, says: str | None) -> None:

@@ -106,6 +106,26 @@ def test_a_large_body(content: bytes | AsyncIterator[bytes]) -> None:
     assert seen.exchanges[0].error == "too_large"
 
 
+def test_a_slow_sender() -> None:
+    async def drops() -> AsyncIterator[bytes]:
+        while True:
+            await asyncio.sleep(0.05)
+            yield b"x"
+
+    seen = Seen()
+    reply = ask("/v2/echo", seen, content=drops())
+    assert (reply.status_code, reply.json()) == (408, {"error": "the body was not there within 0.3 s"})
+    assert seen.exchanges[0].error == "timeout"
+
+
+def test_a_refusal_that_is_not_ours_is_put_in_our_words() -> None:
+    reply = ask("/nosuch")
+    assert (reply.status_code, reply.json()) == (404, {"error": "POST /nosuch is refused: Not Found"})
+    reply = ask("/metrics", method="DELETE")
+    assert (reply.status_code, reply.json()) == (405, {"error": "DELETE /metrics is refused: Method Not Allowed"})
+    assert reply.headers["allow"]
+
+
 @pytest.mark.parametrize(
     ("path", "status", "says", "kind"),
     [

@@ -121,6 +121,10 @@ def _tensor(**changes: object) -> dict[str, Any]:
         ({"inputs": [_tensor()], "outputs": [{"name": "z"}]}, "there is no output 'z'"),
         ({"inputs": [_tensor(parameters={"binary_data_size": 16})]}, "has a binary_data_size of 16, 0 bytes are left"),
         ({"inputs": [_tensor(parameters={"binary_data_size": "a"})]}, "has a binary_data_size of 'a'"),
+        ({"inputs": [_tensor(shape=[1] * 70 + [4])]}, "has 4 elements, which do not fill its shape"),
+        ({"inputs": [_tensor(shape=[0, 10**30], data=[])]}, "has 0 elements, which do not fill its shape"),
+        ({"inputs": [_tensor(shape=[-1, -4])]}, "has 4 elements, which do not fill its shape [-1, -4]"),
+        ({"inputs": [_tensor(name="z" * 100_000)]}, "there is no input 'zzz"),
         ({}, "missing required field `inputs`"),
         ([], "no inference request in JSON"),
     ],
@@ -131,7 +135,24 @@ def test_what_does_not_fit(digits: Served, body: object, says: str) -> None:
     assert set(reply.json()) == {"error"}
     assert says in reply.json()["error"]
     assert "\n" not in reply.json()["error"]
+    assert len(reply.json()["error"]) < 1000
     assert reply.headers["x-fdpipe-release"] == digits.release.digest
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]}",
+        b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+        b'{"inputs": [{"name": "\xff\xfe"}]}',
+        "{}".encode("utf-16"),
+    ],
+    ids=["lists", "objects", "UTF-8", "UTF-16"],
+)
+def test_what_is_no_json(digits: Served, body: bytes) -> None:
+    reply = httpx.post(f"{digits.oip}/v2/models/digits/infer", content=body)
+    assert reply.status_code == 400
+    assert reply.json()["error"].startswith("the request is no inference request in JSON")
 
 
 def test_nested_data_and_parameters(digits: Served) -> None:
@@ -147,6 +168,7 @@ def test_nested_data_and_parameters(digits: Served) -> None:
     [
         ({"Inference-Header-Content-Length": "10000"}, 400, "Inference-Header-Content-Length is 10000"),
         ({"Inference-Header-Content-Length": "x"}, 400, "Inference-Header-Content-Length is x"),
+        ({"Inference-Header-Content-Length": "9" * 5000}, 400, "Inference-Header-Content-Length is 999"),
         ({"Content-Encoding": "gzip"}, 415, "compressed bodies are not supported"),
     ],
 )

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from fdpipe import workers
+from fdpipe.arrays import Batch
 from fdpipe.artifacts import Manifest
+from fdpipe.errors import StageError
 from fdpipe.serving.edge import Edge
 from fdpipe.serving.oip import oip_app
 from fdpipe.serving.predictor import Predictor
@@ -69,6 +71,19 @@ def test_before_it_is_opened_and_after_it_is_closed(manifest: Manifest) -> None:
     assert infer(predictor).status_code == 200
     predictor.close()
     assert infer(predictor).status_code == 503
+
+
+def test_what_the_model_cannot_answer(manifest: Manifest) -> None:
+    class Choosy:
+        def run(self, batch: Batch) -> dict[str, np.ndarray]:
+            raise StageError("it takes one row")
+
+        def close(self) -> None: ...
+
+    predictor = Predictor(manifest)
+    predictor.engine = Choosy()
+    reply = infer(predictor)
+    assert (reply.status_code, reply.json()) == (422, {"error": "the model cannot answer these inputs: it takes one row"})
 
 
 def test_a_slow_model_does_not_hold_the_caller(manifest: Manifest) -> None:

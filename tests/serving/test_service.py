@@ -13,8 +13,10 @@ import httpx
 import psutil
 import pytest
 
+from fdpipe.serving import listener
 from fdpipe.serving.service import read_manifest
-from tests.serving.conftest import FORBIDDEN, Served, free_port, start, wait_ready
+from tests.serving.conftest import FORBIDDEN, Served, start, wait_ready
+from tests.tiny.release import free_triple
 
 
 def test_figures_of_all_levels(digits: Served) -> None:
@@ -63,7 +65,8 @@ def test_both_ports_are_equally_fast(digits: Served) -> None:
                 started = time.perf_counter()
                 client.post(f"{url}/v2/models/digits/infer", json=body)
                 taken.append(time.perf_counter() - started)
-    assert statistics.median(seconds[digits.oip]) < 3 * statistics.median(seconds[digits.api])
+    api, oip = (statistics.quantiles(taken, n=4)[0] for taken in seconds.values())  # on a busy machine, half may be slow
+    assert oip < api + 0.02, "each answer waits 40 ms for an acknowledgement"
 
 
 def test_the_blocker_blocks(digits: Served) -> None:
@@ -86,12 +89,47 @@ def test_the_log_has_no_traceback(digits: Served) -> None:
     assert "Traceback" not in digits.log.read_text()
 
 
+def test_a_service_that_anybody_starts_writes_nothing_into_his_home(digits: Served, tmp_path: Path) -> None:
+    """But BentoML, into its own folder. Nobody has switched off any telemetry in this environment."""
+    port = free_triple()
+    for name in ("home", "tmp", "run"):
+        (tmp_path / name).mkdir()
+    environment = {
+        "PATH": os.defpath,
+        "HOME": str(tmp_path / "home"),
+        "TMPDIR": str(tmp_path / "tmp"),
+        listener.PORT: str(port),
+    }
+    command = [sys.executable, "-m", "bentoml", "serve", str(digits.release.path), "--port", str(port)]
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, env=environment, cwd=tmp_path / "run", stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        wait_ready(process, port, tmp_path / "log")
+        assert httpx.post(f"http://127.0.0.1:{port}/predict", json={"inputs": {"x": [[1, 2, 3, 4]]}}).status_code == 200
+        process.terminate()
+        process.wait(timeout=30)
+    finally:
+        _end(process)
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and path != tmp_path / "log"]
+    assert [path for path in written if tmp_path / "home" / "bentoml" not in path.parents] == []
+
+
+def test_a_page_loads_nothing_from_elsewhere(digits: Served) -> None:
+    reply = httpx.get(f"{digits.api}/")
+    assert "googletagmanager" in reply.text
+    assert reply.headers["content-security-policy"].startswith("default-src 'self';")
+    assert "content-security-policy" not in httpx.get(f"{digits.api}/docs.json").headers
+
+
 def test_a_changed_model_is_not_served(digits: Served, tmp_path: Path) -> None:
     bento = tmp_path / "bento"
     shutil.copytree(digits.release.path, bento)
     model = bento / "src" / "release" / "model" / "model.onnx"
     model.write_bytes(model.read_bytes() + b"\0")
-    process = start(bento, tmp_path / "run", free_port())
+    process = start(bento, tmp_path / "run", free_triple())
     assert process.wait(timeout=60) == 1
     assert (
         "fdpipe: model.onnx of digits-cpu is not the released one: deploy the release again"
@@ -101,7 +139,7 @@ def test_a_changed_model_is_not_served(digits: Served, tmp_path: Path) -> None:
 
 
 def test_workers_die_with_a_killed_master(digits: Served, tmp_path: Path) -> None:
-    port = free_port()
+    port = free_triple()
     process = start(digits.release.path, tmp_path / "run", port)
     try:
         wait_ready(process, port, tmp_path / "run" / "log")
@@ -116,7 +154,7 @@ def test_workers_die_with_a_killed_master(digits: Served, tmp_path: Path) -> Non
 
 
 def test_a_terminated_service_ends(digits: Served, tmp_path: Path) -> None:
-    port = free_port()
+    port = free_triple()
     process = start(digits.release.path, tmp_path / "run", port)
     try:
         wait_ready(process, port, tmp_path / "run" / "log")

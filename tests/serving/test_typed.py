@@ -52,11 +52,45 @@ def test_what_does_not_fit(digits: Served, inputs: object, says: str) -> None:
     assert "\n" not in reply.json()["error"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b'{"inputs": {"x": [[NaN, 1, 2, 3]]}}', b'{"inputs": {}, "more": 1}', b"\xff"])
+DEEP = b'{"inputs": {"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b'{"inputs": {"x": [[NaN, 1, 2, 3]]}}',
+        b'{"inputs": {}, "more": 1}',
+        b"\xff",
+        DEEP,
+        b'{"inputs": {"\xff": 1}}',
+    ],
+)
 def test_what_is_no_request(digits: Served, body: bytes) -> None:
     reply = httpx.post(f"{digits.api}/predict", content=body, headers={"content-type": "application/json"})
     assert reply.status_code == 400
     assert set(reply.json()) == {"error"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status", "says"),
+    [
+        ("GET", "/predict", {}, 405, "GET /predict is refused: Method Not Allowed"),
+        ("POST", "/nosuch", {}, 404, "POST /nosuch is refused: Not Found"),
+        ("POST", "/metrics", {}, 405, "POST /metrics is refused: Method Not Allowed"),
+        ("POST", "/predict", {"content-type": "application/vnd.bentoml+pickle"}, 415, "Unsupported Media Type"),
+        ("POST", "/predict", {"content-encoding": "gzip"}, 415, "compressed bodies are not supported"),
+    ],
+)
+def test_what_bentoml_itself_refuses(
+    digits: Served, method: str, path: str, headers: dict[str, str], status: int, says: str
+) -> None:
+    reply = httpx.request(method, digits.api + path, headers=headers)
+    assert reply.status_code == status
+    assert set(reply.json()) == {"error"}
+    assert says in reply.json()["error"]
+    assert int(reply.headers["content-length"]) == len(reply.content)
 
 
 def test_a_large_body_is_refused_before_it_comes(digits: Served) -> None:

@@ -21,7 +21,8 @@ from fdpipe.errors import StageError
 from fdpipe.stages.package import package
 from fdpipe.store import LocalStore
 from tests.serving import plugin, tiny
-from tests.serving.conftest import FORBIDDEN, free_port, start, wait_ready
+from tests.serving.conftest import FORBIDDEN, start, wait_ready
+from tests.tiny.release import free_triple
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +179,7 @@ def test_it_serves_from_its_requirements_alone(release: Release, tmp_path: Path)
         code = f"import {name}"
         done = subprocess.run([python, "-c", code], cwd=release.path / "src", capture_output=True, text=True, check=False)
         assert "ModuleNotFoundError" in done.stderr, name
-    port = free_port()
+    port = free_triple()
     process = start(release.path, tmp_path / "run", port, python=str(python))
     try:
         wait_ready(process, port, tmp_path / "run" / "log")

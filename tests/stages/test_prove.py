@@ -1,5 +1,6 @@
 """Proofs, with a real service started for each."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,15 @@ def test_a_wrong_answer_is_a_refusal(store: LocalStore, tmp_path: Path) -> None:
     assert not proof.holds
     assert proof.wrong == 10, proof.reason
     assert "score is" in proof.reason
+
+
+def test_two_proofs_at_once_leave_each_other_alone(home: Path, tmp_path: Path) -> None:
+    """They want the same port; who gets it takes longer than who does not waits for his own processes to end."""
+    release = tiny_release(tmp_path, flaw="late")
+    stores = [LocalStore(home / name) for name in ("one", "two")]
+    with ThreadPoolExecutor() as pool:
+        proofs = list(pool.map(lambda store: prove(store, release), stores))
+    assert [proof.reason for proof in proofs] == ["10 of 10 golden requests were answered rightly"] * 2
 
 
 def test_a_service_that_does_not_start_is_a_refusal(store: LocalStore, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A release made by hand: the tiny service as its Bento, with golden requests."""
 
 import json
+import random
 import shutil
 import socket
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fdpipe.arrays import save_arrays
-from fdpipe.artifacts import Artifact, Candidate, ModelRef, Proof, Release, Task, WorkerSpec
+from fdpipe.artifacts import PORTS, Artifact, Candidate, ModelRef, Proof, Release, Task, WorkerSpec
 from fdpipe.content import tree_digest
 from fdpipe.workers import TARGET
 
@@ -17,8 +18,8 @@ WORDS = np.array(["a", "b", "", "d"])
 
 
 def tiny_release(store: Path, *, factor: float = 2.0, flaw: str = "", golden_factor: float | None = None) -> Release:
-    """`factor` makes its content, `flaw` is `import` or `worker` for where it fails to start; a `golden_factor` that is not
-    the factor makes its answers wrong."""
+    """`factor` makes its content; `flaw` is `import` or `worker` for where it fails to start, `slow` for a start and `late`
+    for answers that take long; a `golden_factor` that is not the factor makes its answers wrong."""
     folder = store / f"release-{factor}-{flaw}"
     bento = folder / "bento"
     bento.mkdir(parents=True, exist_ok=True)
@@ -52,15 +53,14 @@ def proof_of(release: Release, *, wrong: int = 0) -> Proof:
 
 
 def free_triple() -> int:
-    """A port that is free with the two after it, away from those that fdpipe takes by itself."""
+    """A port that is free with the two after it, away from those that fdpipe takes by itself, and from those that the kernel
+    gives to clients: any of these may be taken at any time, and for a minute after its connection has ended."""
     for _ in range(100):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
+        port = random.randrange(12000, 32000, PORTS)
         try:
-            for one in (port + 1, port + 2):
-                with socket.socket() as other:
-                    other.bind(("127.0.0.1", one))
+            for one in range(port, port + PORTS):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", one))
         except OSError:
             continue
         return port

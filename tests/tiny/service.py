@@ -35,6 +35,8 @@ async def ready(request: Request) -> JSONResponse:
 
 
 async def infer(request: Request) -> JSONResponse:
+    if TINY["flaw"] == "late":
+        await asyncio.sleep(2)
     tensors = {item["name"]: item for item in (await request.json())["inputs"]}
     flat, width = tensors["x"]["data"], tensors["x"]["shape"][1]
     rows = [flat[start : start + width] for start in range(0, len(flat), width)]
