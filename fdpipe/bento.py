@@ -10,11 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import httpx
 import psutil
 
 from fdpipe.artifacts import PORTS
@@ -150,10 +151,12 @@ def url(host: str, port: int) -> str:
 
 def is_ready(host: str, port: int, path: str = "/readyz", timeout_s: float = 5.0) -> bool:
     """Whether it answers its ready path with 200."""
-    try:
-        return httpx.get(url(host, port) + path, timeout=timeout_s, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
+    with closing(HTTPConnection(urlsplit(url(host, port)).netloc, timeout=timeout_s)) as connection:
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == 200
+        except (OSError, HTTPException):
+            return False
 
 
 def tail(log: Path, lines: int) -> list[str]:

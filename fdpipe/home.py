@@ -1,5 +1,6 @@
 """Where fdpipe keeps its state, and the environment that keeps every library inside it."""
 
+import errno
 import os
 import tempfile
 import tomllib
@@ -22,6 +23,7 @@ def open_home() -> Path:
     try:
         for folder in (root, root / "tmp", root / "mlflow"):
             folder.mkdir(parents=True, exist_ok=True)
+            _require_writable(folder)
         stamp = root / "schema"
         if not stamp.exists():
             (root / ".gitignore").write_text("*\n")
@@ -32,6 +34,12 @@ def open_home() -> Path:
     if found != SCHEMA:
         raise ConfigError(f"{root} has schema {found!r}, this fdpipe reads {SCHEMA!r}: move it away or set FDPIPE_HOME")
     return root
+
+
+def _require_writable(folder: Path) -> None:
+    """`OSError` where nothing can be made in a folder that is there, as on a disk that is mounted read-only."""
+    if not os.access(folder, os.W_OK):
+        raise OSError(errno.EROFS, "it is read-only")
 
 
 def settle_environment() -> Path:

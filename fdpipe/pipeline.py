@@ -7,6 +7,7 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from fdpipe import progress, workers
 from fdpipe.artifacts import Baseline, Candidate, Data, Evaluation, Record, Rejection, Release, Trial
+from fdpipe.content import tree_digest
 from fdpipe.errors import FdpipeError, MissingExtra, NotApplicable, StageError, StoreError
 from fdpipe.home import settle_environment
 from fdpipe.interfaces import Runtime, Session, Space
@@ -184,12 +185,15 @@ class Incumbent:
     def __call__(self, store: Store, plan: Plan, baseline: Baseline, data: Data) -> Evaluation:
         """Its quality; the same runtime, settings and processor as in its service."""
         release = self.release
+        asked = (
+            workers.build_spec(release.runtime), release.candidate.session, release.artifact, release.processor, release.task,
+            data.evaluation, baseline.reference, plan.metric,
+        )  # fmt: skip
         with progress.step(self.name):
             try:
-                return evaluate(
-                    store, workers.build_spec(release.runtime), release.candidate.session, release.artifact,
-                    release.processor, release.task, data.evaluation, baseline.reference, plan.metric,
-                )  # fmt: skip
+                if not evaluate.is_stored(store, *asked) and tree_digest(release.artifact.folder) != release.artifact.digest:
+                    raise StageError("its files in the store are missing or damaged")
+                return evaluate(store, *asked)
             except (StageError, OSError, ValueError, LookupError) as error:
                 why = f"the incumbent {release.digest[:12]} cannot be evaluated on this version's rows ({error})"
                 raise StageError(

@@ -49,9 +49,9 @@ def pinned(names: Iterable[str]) -> dict[str, str]:
             package = distribution(name)
         except PackageNotFoundError:
             continue
-        written = package.metadata
-        found[name] = written["Version"]
-        needed = map(Requirement, written.get_all("Requires-Dist") or ())
+        head = (package.read_text("METADATA") or package.read_text("PKG-INFO") or "").partition("\n\n")[0]
+        found[name] = re.findall(r"^Version: (.+)$", head, re.MULTILINE)[0]
+        needed = map(Requirement, re.findall(r"^Requires-Dist: (.+)$", head, re.MULTILINE))
         waiting += [one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
     return dict(sorted(found.items()))
 

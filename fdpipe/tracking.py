@@ -28,12 +28,17 @@ def address(tracking_uri: str = "") -> str:
 
 def shown(tracking_uri: str = "") -> str:
     """The tracking URI for messages, without user and password, which may themselves hold an @ or a slash."""
-    return re.sub(r"(?<=://).*@", "", address(tracking_uri))
+    return _without_user(address(tracking_uri))
 
 
 def discreet(text: str) -> str:
     """A text for people, as a library's message, without the user and password of any URL in it."""
-    return re.sub(r"(?<=://)[^\s'\"]*@", "", text.replace(address(), shown()))
+    own = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return re.sub(r"(?<=://)[^\s'\"]*@", "", text.replace(own, _without_user(own)) if own else text)
+
+
+def _without_user(uri: str) -> str:
+    return re.sub(r"(?<=://).*@", "", uri)
 
 
 def connect(tracking_uri: str = "") -> "MlflowClient":

@@ -45,7 +45,13 @@ ROOMS: Mapping[str, type] = {
 @cache
 def trusted_packages() -> tuple[str, ...]:
     """fdpipe, its fakes, and every package registered through the entry-point group `fdpipe.plugins`."""
-    return ("fdpipe", FAKES, *sorted({point.module for point in _plugins()}))
+    return ("fdpipe", FAKES, *plugin_packages())
+
+
+@cache
+def plugin_packages() -> tuple[str, ...]:
+    """The packages that other distributions register."""
+    return tuple(sorted({point.module for point in _plugins()}))
 
 
 @cache

@@ -518,6 +518,29 @@ def test_nothing_is_left_behind(project: Path, monkeypatch: pytest.MonkeyPatch) 
     assert list(project.rglob("*")) == []
 
 
+def test_what_was_composed_is_remembered_by_what_was_read(project: Path, home: Path) -> None:
+    """The second time needs no Hydra; any file that matters, or another override, is composed anew."""
+    home.mkdir()
+
+    def limit(*overrides: str) -> str:
+        code = (
+            "import sys; from fdpipe import config\n"
+            f"plan = config.load({[MODEL, *overrides]!r})\n"
+            "print(plan.gate['quality'].max_drop, 'hydra' in sys.modules)"
+        )
+        return subprocess.run(
+            [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    assert limit() == "0.01 True"
+    assert limit() == "0.01 False"
+    assert limit("gate.max_drop=0.5") == "0.5 True"
+    (project / "conf").mkdir(exist_ok=True)
+    (project / "conf" / "config.yaml").write_text("gate: {max_drop: 0.2}\n")
+    assert limit() == "0.2 True"
+    assert limit() == "0.2 False"
+
+
 def test_composing_needs_no_heavy_library_and_is_quick(project: Path) -> None:
     code = (
         "import sys, time, resource\n"

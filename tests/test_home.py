@@ -97,3 +97,17 @@ def test_the_state_folder_is_named_absolutely(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("FDPIPE_HOME", "state")
     settle_environment()
     assert os.environ["FDPIPE_HOME"] == str(tmp_path / "state")
+
+
+def test_a_state_folder_that_became_read_only_is_one_line(home: Path) -> None:
+    open_home()
+    mount = ["mount", "-t", "tmpfs", "tmpfs", str(home)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("a file system can be mounted only by root, and not in every container")
+    try:
+        open_home()
+        subprocess.run(["mount", "-o", "remount,ro", str(home)], check=True)
+        with pytest.raises(StoreError, match=r"cannot be written \(it is read-only\): set FDPIPE_HOME"):
+            open_home()
+    finally:
+        subprocess.run(["umount", "--lazy", str(home)], check=True)

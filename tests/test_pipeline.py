@@ -311,6 +311,16 @@ def test_an_incumbent_that_cannot_be_evaluated_is_one_line(home: Path) -> None:
         rehearse(data=DataPlan(evaluation=FakeDataset(seed=5)), recipe={"none": Recipe()})
 
 
+def test_an_incumbent_whose_files_were_damaged_is_not_compared_with(home: Path) -> None:
+    deployed(home)
+    release = Releases(home / "releases.sqlite", home / "store").live(fake_plan().service_name)
+    assert release is not None
+    release.artifact.path.write_text(release.artifact.path.read_text() + " ")
+    assert rehearse(recipe={"none": Recipe()}).incumbent, "what it answered to these rows is known"
+    with pytest.raises(StageError, match="its files in the store are missing or damaged"):
+        rehearse(data=DataPlan(evaluation=FakeDataset(seed=5)), recipe={"none": Recipe()})
+
+
 def test_an_incumbent_of_other_columns_is_one_line(home: Path, tmp_path: Path) -> None:
     record = rehearse()
     assert record.release is not None

@@ -3,13 +3,15 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from fdpipe.progress import Event
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 NAMES = 36
 PLAIN_WIDTH = 240
@@ -73,6 +75,8 @@ class Steps(logging.Handler):
 
     def __enter__(self) -> "Steps":
         if self.console.is_terminal:
+            from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
             columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
             self.live = Progress(*columns, console=self.console, transient=True)
             self.live.start()

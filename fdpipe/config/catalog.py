@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fdpipe.errors import ConfigError, among
-from fdpipe.workers import ROOMS, trusted_packages
+from fdpipe.workers import ROOMS, plugin_packages
 
 PACKAGE = Path(__file__).parent.parent
 
@@ -60,7 +60,7 @@ def catalog(project: Path, config_dirs: Sequence[Path] = ()) -> Catalog:
     for folder in config_dirs:
         if not folder.is_dir():
             raise ConfigError(f"--config-dir {folder}: there is no such folder")
-    plugins = [found for package in trusted_packages()[1:] if (found := _folder_of(package))]
+    plugins = [found for package in plugin_packages() if (found := _folder_of(package))]
     folders = [*config_dirs, project / "conf", *plugins]
     packaged = _packaged()
     in_front = dict.fromkeys(folder.resolve() for folder in folders if folder.is_dir() and folder.resolve() != packaged)

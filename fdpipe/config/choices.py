@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from fdpipe import progress
 from fdpipe.config.catalog import Catalog
 from fdpipe.config.settings import Setting, written
 from fdpipe.errors import ConfigError
@@ -11,8 +10,9 @@ TAKE_ALL = ("converter", "processor")
 """Groups of which every file is chosen unless some are named, so that a new worker changes no existing file."""
 
 
-def choices(settings: list[Setting], defaults: list[Any], folders: Catalog) -> list[str]:
-    """The choices as overrides for Hydra, `cpu` where there is no target; `ConfigError` for a file that is not there."""
+def choices(settings: list[Setting], defaults: list[Any], folders: Catalog) -> tuple[list[str], tuple[str, ...]]:
+    """The choices as overrides for Hydra, and what to tell: `cpu` is chosen where no target is. `ConfigError` for a file that
+    is not there."""
     known = {key: value for item in defaults if isinstance(item, dict) for key, value in item.items()}
     chosen: dict[str, Any] = {group: list(folders.choices(group)) for group in TAKE_ALL}
     added: dict[str, list[str]] = {}
@@ -25,13 +25,12 @@ def choices(settings: list[Setting], defaults: list[Any], folders: Catalog) -> l
         else:
             added.pop(setting.element, None)
             chosen[setting.element] = setting.names if several else next(iter(setting.names), None)
-    if "target" not in chosen:
-        progress.note("no target given: cpu")
-        chosen["target"] = "cpu"
+    notes = () if "target" in chosen else ("no target given: cpu",)
+    chosen.setdefault("target", "cpu")
     # Hydra takes a group that is absent from the defaults list, as target is, only with a plus, and no null.
     lines = [f"{'' if key in known else '+'}{key}={written(value)}" for key, value in chosen.items() if value is not None]
     lines += [f"~{key}" for key, value in chosen.items() if value is None and key in known]
-    return lines + [f"+{key}={written(value)}" for key, value in added.items()]
+    return lines + [f"+{key}={written(value)}" for key, value in added.items()], notes
 
 
 def _takes_several(setting: Setting, known: dict[str, Any]) -> bool:

@@ -67,7 +67,7 @@ def test_all_refused_is_told_by_the_baseline() -> None:
 
 
 def test_every_reason_is_told_of_the_first_and_every_check_of_the_others() -> None:
-    checks = {"quality": Quality(max_drop=-1), "any": FakeCheck(floor=1.1)}
+    checks: dict[str, Check] = {"quality": Quality(max_drop=-1), "any": FakeCheck(floor=1.1)}
     found = verdict(checks, [trial("none"), trial("fast")], {"fast": [ratio(0.5)]})
     assert "; any: rt/none " in found.reason
     assert found.reason.endswith("; also refused: rt/fast by quality and any")
