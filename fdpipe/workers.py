@@ -42,7 +42,6 @@ ROOMS: Mapping[str, type] = {
 """Each room's word (its folder in fdpipe/, conf/ and tests/) and the Protocol that its workers satisfy."""
 
 
-@cache
 def trusted_packages() -> tuple[str, ...]:
     """fdpipe, its fakes, and every package registered through the entry-point group `fdpipe.plugins`."""
     return ("fdpipe", FAKES, *plugin_packages())

@@ -33,11 +33,13 @@ def remembered(overrides: Sequence[str], project: Path, config_dirs: Sequence[Pa
     from fdpipe.config.composition import composed
 
     found = composed(overrides, project, config_dirs)
-    if home().is_dir():
+    written = msgspec.json.encode(found)
+    # What JSON cannot say, as NaN, comes back as something else.
+    if home().is_dir() and msgspec.json.decode(written, type=Composed) == found:
         with suppress(OSError):
             kept.parent.mkdir(exist_ok=True)
             draft = kept.with_name(uuid4().hex)
-            draft.write_bytes(msgspec.json.encode(found))
+            draft.write_bytes(written)
             draft.rename(kept)
     return found
 

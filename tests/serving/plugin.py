@@ -49,11 +49,11 @@ def installed(folder: Path) -> Iterator[None]:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: carried-plugin\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[fdpipe.plugins]\ncarried_plugin = carried_plugin\n")
     sys.path.insert(0, str(folder))
-    workers.trusted_packages.cache_clear()
+    workers.plugin_packages.cache_clear()
     try:
         yield
     finally:
         sys.path.remove(str(folder))
-        workers.trusted_packages.cache_clear()
+        workers.plugin_packages.cache_clear()
         for name in [name for name in sys.modules if name.partition(".")[0] == "carried_plugin"]:
             del sys.modules[name]
