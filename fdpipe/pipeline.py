@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import ParamSpec, Protocol, TypeVar
 
 from fdpipe import progress, workers
-from fdpipe.artifacts import Baseline, Candidate, Data, Evaluation, Record, Rejection, Release, Trial
+from fdpipe.artifacts import Baseline, Candidate, Data, Evaluation, Record, Rejection, Release, SourceModel, Trial
 from fdpipe.content import tree_digest
 from fdpipe.errors import FdpipeError, MissingExtra, NotApplicable, StageError, StoreError
 from fdpipe.home import settle_environment
@@ -56,6 +56,31 @@ def run(plan: Plan, *, store: Store | None = None, releases: Releases | None = N
     opener = next(iter(runtimes.values()))
     baseline = call(convert, store, plan.converter, plan.processor, opener, model, data.evaluation, plan.parity)
 
+    trials = search(plan, runtimes, store, baseline, data, call)
+    finalists = (trials[0], *(trial for trial in plan.search.finalists(trials) if trial is not trials[0]))
+    contenders = tuple(contender(plan, trial) for trial in finalists)
+    measured = call(benchmark, store, contenders, baseline.processor, data.evaluation, plan.benchmark)
+
+    live = releases.live(plan.service_name)
+    incumbent = call(Incumbent(live), store, plan, baseline, data) if live else None
+    live_digest = live.digest if live else None
+    verdict = call(judge, store, plan.gate, plan.metric, finalists, measured, incumbent, live_digest)
+
+    record = Record(
+        model=ref, target=plan.target.name, baseline=baseline, data=data, trials=tuple(trials), measured=measured,
+        verdict=verdict, release=None, proof=None, deployment=None, rejection=None,
+        skipped_runtimes=skipped, incumbent=live_digest,
+    )  # fmt: skip
+    record = ship(plan, record, model, store, releases, call)
+    served = record.deployment is not None and record.deployment.url
+    call(publish, plan.source, ref, tags_of(record), f"deployed-{plan.target.name}" if served else None)
+    return record
+
+
+def search(
+    plan: Plan, runtimes: Mapping[str, Runtime], store: Store, baseline: Baseline, data: Data, call: Call
+) -> list[Trial]:
+    """The trials, the baseline's first: whatever the search proposes, seeing what the earlier ones gave."""
     space = Space(runtimes=sessions(runtimes, plan.benchmark.threads), recipes=tuple(plan.recipe))
     runtime, offered = next(iter(space.runtimes.items()))
     first = Candidate(runtime=runtime, recipe="none", session=offered[0])
@@ -64,40 +89,26 @@ def run(plan: Plan, *, store: Store | None = None, releases: Releases | None = N
         raise StageError(f"the converted model cannot be run as it is: {trials[0].reason}")
     while proposals := plan.search.propose(space, trials):
         trials += [call(Attempt(candidate), store, plan, baseline, data, trials[0]) for candidate in proposals]
+    return trials
 
-    finalists = [trials[0], *(trial for trial in plan.search.finalists(trials) if trial is not trials[0])]
-    contenders = tuple(contender(plan, trial) for trial in finalists)
-    measured = call(benchmark, store, contenders, baseline.processor, data.evaluation, plan.benchmark)
-    live = releases.live(plan.service_name)
-    incumbent = call(Incumbent(live), store, plan, baseline, data) if live else None
-    live_digest = live.digest if live else None
-    verdict = call(judge, store, plan.gate, plan.metric, tuple(finalists), measured, incumbent, live_digest)
 
-    record = Record(
-        model=ref, target=plan.target.name, baseline=baseline, data=data, trials=tuple(trials), measured=measured,
-        verdict=verdict, release=None, proof=None, deployment=None, rejection=None,
-        skipped_runtimes=skipped, incumbent=live_digest,
-    )  # fmt: skip
+def ship(plan: Plan, record: Record, model: SourceModel, store: Store, releases: Releases, call: Call) -> Record:
+    """Package, prove and deploy the best that passed; the next best where a proof fails; a rejection where none is left."""
     refusals: list[str] = []
-    for name in verdict.passed:
-        chosen = next(trial for trial in finalists if trial.candidate.name == name)
-        shipment = (order(plan, chosen), model, baseline, chosen, data, measured, verdict)
+    for name in record.verdict.passed:
+        chosen = next(trial for trial in record.trials if trial.candidate.name == name)
+        shipment = (order(plan, chosen), model, record.baseline, chosen, record.data, record.measured, record.verdict)
         release = call(package, store, *shipment)
         proof = call(prove, store, release)
         record = replace(record, release=release, proof=proof)
         if proof.holds:
-            deployment = call(deploy, plan.deployer, release, proof, plan.service)
-            record = replace(record, deployment=deployment)
-            call(publish, plan.source, ref, tags_of(record), f"deployed-{plan.target.name}" if deployment.url else None)
-            return record
+            return replace(record, deployment=call(deploy, plan.deployer, release, proof, plan.service))
         prove.forget(store, release)
         if release.path not in releases.protected_paths():
             package.forget(store, *shipment)
         refusals.append(f"the service built from {name} was refused: {proof.reason}")
-    rejection = Rejection(outcome=verdict.rejection, reason="; ".join(refusals) or verdict.reason)
-    record = replace(record, release=None, rejection=rejection)
-    call(publish, plan.source, ref, tags_of(record), None)
-    return record
+    rejection = Rejection(outcome=record.verdict.rejection, reason="; ".join(refusals) or record.verdict.reason)
+    return replace(record, release=None, rejection=rejection)
 
 
 def usable_runtimes(runtimes: Mapping[str, Runtime]) -> tuple[dict[str, Runtime], dict[str, str]]:

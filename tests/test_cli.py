@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -363,33 +364,58 @@ class TestPrefect:
         assert "prefect" not in done.stdout.lower()
 
 
+@pytest.fixture(scope="module")
+def deployed(digits: str) -> Iterator[tuple[str, str]]:
+    """The override that says its port, and the printed curl line."""
+    port = f"service.port={bento.free_port('127.0.0.1', 20000 + os.getpid() % 10000)}"
+    try:
+        said = fdpipe("run", *DIGITS, port)
+        assert said.code == Exit.DONE, said.err
+        yield port, next(line for line in said.out.splitlines() if line.startswith("curl "))
+    finally:
+        assert fdpipe("stop", "--json").code == Exit.DONE
+
+
 class TestService:
     """The deployed service, from its start to its end."""
 
-    def test_it_answers_and_can_be_stopped_and_started(self, digits: str) -> None:
-        """run → the printed curl line → status → logs → stop → start → stop."""
-        port = bento.free_port("127.0.0.1", 20000 + os.getpid() % 10000)
-        said = fdpipe("run", *DIGITS, f"service.port={port}")
-        try:
-            assert said.code == Exit.DONE, said.err
-            line = next(line for line in said.out.splitlines() if line.startswith("curl "))
-            answer = json.loads(subprocess.check_output(line, shell=True))
-            assert answer["label"] == fdpipe("report", "--json").json["expected"]["label"]  # type: ignore[index]
-            smoke = [sys.executable, str(ROOT / ".ci" / "smoke"), str(FDPIPE)]
-            assert (
-                "digits-cpu answers what it should" in subprocess.run(smoke, capture_output=True, text=True, check=True).stdout
-            )
-            assert f"127.0.0.1:{port}" in fdpipe("status").out
-            assert len(fdpipe("logs", "digits-cpu", "-n", "2").out.splitlines()) == 2
-            assert "/predict" in _followed(line)
-            again = fdpipe("run", *DIGITS, f"service.port={port}")
-            assert again.code == Exit.DONE, again.out + again.err
-            assert "reused" in next(text for text in again.out.splitlines() if text.startswith("  deploy"))
-            assert "this release is deployed" in fdpipe("plan", *DIGITS, f"service.port={port}").out
-            assert "stopped" in fdpipe("stop").out
-            assert "running" in fdpipe("start", "digits-cpu").out
-        finally:
-            assert fdpipe("stop", "--json").code == Exit.DONE
+    def test_it_answers_and_can_be_stopped_and_started(self, deployed: tuple[str, str]) -> None:
+        """The printed curl line → status → logs → the same again → stop → start."""
+        port, line = deployed
+        answer = json.loads(subprocess.check_output(line, shell=True))
+        assert answer["label"] == fdpipe("report", "--json").json["expected"]["label"]  # type: ignore[index]
+        smoke = [sys.executable, str(ROOT / ".ci" / "smoke"), str(FDPIPE)]
+        assert "digits-cpu answers what it should" in subprocess.run(smoke, capture_output=True, text=True, check=True).stdout
+        assert port.replace("service.port=", "127.0.0.1:") in fdpipe("status").out
+        assert len(fdpipe("logs", "digits-cpu", "-n", "2").out.splitlines()) == 2
+        assert "/predict" in _followed(line)
+        again = fdpipe("run", *DIGITS, port)
+        assert again.code == Exit.DONE, again.out + again.err
+        assert "reused" in next(text for text in again.out.splitlines() if text.startswith("  deploy"))
+        assert "this release is deployed" in fdpipe("plan", *DIGITS, port).out
+        assert "stopped" in fdpipe("stop").out
+        assert "running" in fdpipe("start", "digits-cpu").out
+
+    def test_a_worse_version_is_refused_and_the_old_one_answers(
+        self, deployed: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A retrained model may be worse: the incumbent, on the same rows, is what it is held against."""
+        port, line = deployed
+        before = json.loads(subprocess.check_output(line, shell=True))
+        live = fdpipe("status", "--json").json["services"][0]["release"]  # type: ignore[index]
+        worse = tmp_path / "registry" / "digits"
+        shutil.copytree(ROOT / "registry" / "digits", worse, ignore=shutil.ignore_patterns("__pycache__"))
+        code = (worse / "train.py").read_text()
+        (worse / "train.py").write_text(code.replace("fit(fitted, fitted_label)", "fit(fitted[:90], fitted_label[:90])"))
+        monkeypatch.chdir(tmp_path)
+        assert fdpipe("train", "digits").code == Exit.DONE
+        said = fdpipe("run", *DIGITS, port, "gate.min_quality=null")
+        assert said.code == Exit.REJECTED, said.err
+        verdict = next(text for text in said.out.splitlines() if text.startswith("rejected"))
+        assert "incumbent" in verdict
+        assert live[:12] in verdict
+        assert json.loads(subprocess.check_output(line, shell=True)) == before
+        assert fdpipe("status", "--json").json["services"][0]["release"] == live  # type: ignore[index]
 
 
 def _followed(request: str) -> str:
