@@ -541,21 +541,16 @@ def test_what_was_composed_is_remembered_by_what_was_read(project: Path, home: P
     assert limit() == "0.2 False"
 
 
-def test_composing_needs_no_heavy_library_and_is_quick(project: Path) -> None:
+def test_composing_needs_no_heavy_library(project: Path) -> None:
     code = (
-        "import sys, time, resource\n"
+        "import sys\n"
         "from fdpipe import config\n"
         f"config.load(['{MODEL}', '+target=gpu'])\n"
-        "started = time.process_time()\n"
-        f"config.load(['{MODEL}'])\n"
-        "print(time.process_time() - started)\n"
         "heavy = ('onnx', 'onnxruntime', 'mlflow', 'sklearn', 'skl2onnx', 'pandas', 'prefect', 'bentoml', 'matplotlib')\n"
         "print([name for name in heavy if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True)
-    seconds, heavy = done.stdout.splitlines()
-    assert heavy == "[]"
-    assert float(seconds) < 0.5
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_plug_in_brings_workers_and_configuration(tmp_path: Path, project: Path) -> None:

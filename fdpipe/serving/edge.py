@@ -174,6 +174,8 @@ def _tell(probes: Sequence[Probe], what: Callable[[Probe], None]) -> None:
 def _require_plain(scope: Scope) -> None:
     if Headers(scope=scope).get("content-encoding", "identity") != "identity":
         raise Refusal("compressed bodies are not supported", status=415)
+    if "pickle" in Headers(scope=scope).get("content-type", ""):
+        raise Refusal("pickled bodies are refused", status=415)
 
 
 async def _read(scope: Scope, receive: Receive, limit: int) -> bytes:

@@ -36,16 +36,21 @@ class Listener:
 
     def start(self, host: str, port: int) -> None:
         """Listen; `OSError` where the port is taken."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        # asyncio sets TCP_NODELAY only where the protocol is given; without it each answer waits 40 ms for an acknowledgement
-        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen()  # a port that two have bound is noticed here, and not by the server's task that nobody waits for
-        self.task = asyncio.get_running_loop().create_task(self.server.serve(sockets=[listening]))
+        self.task = asyncio.get_running_loop().create_task(self.server.serve(sockets=[listening_socket(host, port)]))
 
     async def stop(self) -> None:
         """Let the requests under way end, then close."""
         if self.task is not None:
             self.server.should_exit = True
             await self.task
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """It listens already, so that a port that two have bound is noticed here, and not by a task that nobody waits for."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sets TCP_NODELAY only where the protocol is given; without it each answer waits 40 ms for an acknowledgement
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((host, port))
+    listening.listen()
+    return listening

@@ -79,7 +79,7 @@ def test_what_is_no_request(digits: Served, body: bytes) -> None:
         ("GET", "/predict", {}, 405, "GET /predict is refused: Method Not Allowed"),
         ("POST", "/nosuch", {}, 404, "POST /nosuch is refused: Not Found"),
         ("POST", "/metrics", {}, 405, "POST /metrics is refused: Method Not Allowed"),
-        ("POST", "/predict", {"content-type": "application/vnd.bentoml+pickle"}, 415, "Unsupported Media Type"),
+        ("POST", "/predict", {"content-type": "application/vnd.bentoml+pickle"}, 415, "pickled bodies are refused"),
         ("POST", "/predict", {"content-encoding": "gzip"}, 415, "compressed bodies are not supported"),
     ],
 )

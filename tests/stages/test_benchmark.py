@@ -2,7 +2,6 @@
 
 import gc
 import os
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -171,9 +170,8 @@ def test_a_measurement_is_remembered_for_this_machine(tmp_path: Path, rows: Rows
     one = contender(tmp_path, 0, FakeRuntime(), FakeModel())
     arguments = ((one,), spec("processor", FakeProcessor()), rows, SHORT)
     first = benchmark(store, *arguments)
-    started = time.perf_counter()
+    assert benchmark.is_stored(store, *arguments)
     assert benchmark(store, *arguments) == first
-    assert time.perf_counter() - started < SHORT.seconds
     assert first.provenance is not None
     assert first.provenance.machine == first.machine.fingerprint
 
