@@ -1,7 +1,6 @@
 """Optional libraries: the module, or one line that says how to install it."""
 
 import importlib
-import importlib.util
 from types import ModuleType
 
 from fdpipe.errors import MissingExtra
@@ -13,14 +12,6 @@ def require(module: str, *, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise missing(module, extra=extra, because=str(error)) from error
-
-
-def is_installed(module: str) -> bool:
-    """Whether `module` can be found, without importing it."""
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 def missing(what: str, *, extra: str, because: str = "not installed") -> MissingExtra:

@@ -1,11 +1,14 @@
 """What every test gets: a state folder of its own, and libraries that stay inside it."""
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from fdpipe.progress import Event
 
 
 @pytest.fixture(autouse=True)
@@ -26,3 +29,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FDPIPE_HOME", str(folder))
     return folder
+
+
+@pytest.fixture
+def events() -> Iterator[list[Event]]:
+    """The progress events while the test runs."""
+    found: list[Event] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: found.append(record.event)  # type: ignore[method-assign, attr-defined]
+    log = logging.getLogger("fdpipe.progress")
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    yield found
+    log.removeHandler(handler)

@@ -3,7 +3,7 @@
 import pytest
 
 from fdpipe.errors import Exit, MissingExtra
-from fdpipe.extras import is_installed, require
+from fdpipe.extras import require
 
 
 def test_an_installed_library_is_returned() -> None:
@@ -14,10 +14,3 @@ def test_a_missing_one_says_how_to_install_it() -> None:
     with pytest.raises(MissingExtra, match=r"tensorrt_nonesuch .*pip install 'fdpipe\[gpu\]'") as caught:
         require("tensorrt_nonesuch", extra="gpu")
     assert caught.value.exit_code == Exit.MISSING_EXTRA
-
-
-@pytest.mark.parametrize(
-    ("name", "installed"), [("json", True), ("nonesuch", False), ("nonesuch.inner", False), ("json.decoder", True)]
-)
-def test_a_look_does_not_import(name: str, installed: bool) -> None:
-    assert is_installed(name) is installed

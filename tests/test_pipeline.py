@@ -1,8 +1,6 @@
 """The line, with fake workers: what is called in which order, and what comes of it."""
 
 import json
-import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,18 +36,6 @@ FASTEST = Recipe(passes=(FakePass(share=0.25),))
 @pytest.fixture(autouse=True)
 def _state(home: Path) -> None:
     """Every line has a state folder of its own."""
-
-
-@pytest.fixture
-def events() -> Iterator[list[Event]]:
-    found: list[Event] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: found.append(record.event)  # type: ignore[method-assign, attr-defined]
-    log = logging.getLogger("fdpipe.progress")
-    log.setLevel(logging.INFO)
-    log.addHandler(handler)
-    yield found
-    log.removeHandler(handler)
 
 
 def recipes(**more: Recipe) -> dict[str, Recipe]:

@@ -1,23 +1,9 @@
 """Steps, their nesting, and what is said of them."""
 
-import logging
-from collections.abc import Iterator
-
 import pytest
 
 from fdpipe import progress
 from fdpipe.progress import Event
-
-
-@pytest.fixture
-def events() -> Iterator[list[Event]]:
-    found: list[Event] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: found.append(record.event)  # type: ignore[method-assign, attr-defined]
-    progress.log.setLevel(logging.INFO)
-    progress.log.addHandler(handler)
-    yield found
-    progress.log.removeHandler(handler)
 
 
 def said(events: list[Event]) -> list[tuple[str, str, int]]:

@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import logging
 import os
 import shutil
 import signal
@@ -75,18 +74,6 @@ def measure(folder: Path, text: str) -> Made:
 @pytest.fixture
 def store(tmp_path: Path) -> LocalStore:
     return LocalStore(tmp_path / "store")
-
-
-@pytest.fixture
-def events() -> Iterator[list[Event]]:
-    found: list[Event] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: found.append(record.event)  # type: ignore[method-assign, attr-defined]
-    log = logging.getLogger("fdpipe.progress")
-    log.setLevel(logging.INFO)
-    log.addHandler(handler)
-    yield found
-    log.removeHandler(handler)
 
 
 def entry_of(store: LocalStore) -> Path:

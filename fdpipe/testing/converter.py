@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -12,10 +12,6 @@ from fdpipe.artifacts import (
     Task,
 )
 from fdpipe.interfaces import Export
-
-if TYPE_CHECKING:
-    pass
-
 from fdpipe.testing.model import INPUTS, OUTPUTS, FakeModel, answer
 
 

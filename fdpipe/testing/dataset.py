@@ -1,7 +1,6 @@
 """The fake dataset."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,10 +9,6 @@ from fdpipe.artifacts import (
     Examples,
     ModelRef,
 )
-
-if TYPE_CHECKING:
-    pass
-
 from fdpipe.testing.model import answer
 
 

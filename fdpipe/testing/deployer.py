@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fdpipe.artifacts import (
     Deployment,
@@ -10,9 +9,6 @@ from fdpipe.artifacts import (
     Release,
 )
 from fdpipe.errors import DeploymentError
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,6 @@
 """The fake check."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,9 +9,6 @@ from fdpipe.artifacts import (
     Outcome,
 )
 from fdpipe.interfaces import Evidence
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -12,10 +11,6 @@ from fdpipe.artifacts import (
     TensorSpec,
 )
 from fdpipe.errors import StageError
-
-if TYPE_CHECKING:
-    pass
-
 
 INPUTS = (TensorSpec(name="x", dtype="float32", shape=("rows", 4)),)
 

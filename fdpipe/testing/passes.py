@@ -2,16 +2,12 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from fdpipe.artifacts import (
     Ranges,
 )
 from fdpipe.errors import NotApplicable
-
-if TYPE_CHECKING:
-    pass
-
 from fdpipe.testing.model import FakeModel
 
 

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -13,10 +13,6 @@ from fdpipe.artifacts import (
 )
 from fdpipe.errors import MissingExtra
 from fdpipe.interfaces import Session
-
-if TYPE_CHECKING:
-    pass
-
 from fdpipe.testing.model import FakeModel, answer
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from fdpipe.artifacts import (
     ModelRef,
@@ -13,10 +12,6 @@ from fdpipe.artifacts import (
 )
 from fdpipe.content import tree_digest
 from fdpipe.errors import SourceError
-
-if TYPE_CHECKING:
-    pass
-
 from fdpipe.testing.model import INPUTS, OUTPUTS, FakeModel
 
 
