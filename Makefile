@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
+FORMATS := .venv/.formats
 MODELS := $(patsubst registry/%/model.yaml,%,$(wildcard registry/*/model.yaml))
 
 .PHONY: setup run run-all smoke stop test test-all check bench docs clean $(addprefix run-,$(MODELS))
@@ -13,6 +14,11 @@ setup: $(READY)
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv && $(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e . && touch $@
+
+# The formats that tests convert: torch first and by its exact version, since anything else brings gigabytes of CUDA.
+$(FORMATS): $(READY) requirements-formats.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-formats.lock && touch $@
 
 run-all: $(addprefix run-,$(MODELS))
 
@@ -26,11 +32,11 @@ smoke: $(READY)
 stop: $(READY)
 	@$(BIN)/fdpipe stop
 
-test: $(READY)
+test: $(FORMATS)
 	$(BIN)/coverage erase && $(BIN)/coverage run -m pytest -q -n 2 --dist loadscope
 	$(BIN)/coverage combine -q && $(BIN)/coverage report
 
-test-all: $(READY)
+test-all: $(FORMATS)
 	$(BIN)/coverage erase && $(BIN)/coverage run -m pytest -q -n 2 --dist loadscope -m "slow or not slow"
 	$(BIN)/coverage combine -q && $(BIN)/coverage report
 

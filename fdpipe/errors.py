@@ -6,6 +6,7 @@
     ├── SourceError             4  the registry, the model or its data cannot be had
     ├── StageError              5  a stage could not do its work
     │   ├── ConversionError     5  the ONNX model cannot be made, or answers differently
+    │   │   └── OriginalLost    5  the process of the original crashed, hung, or took too much
     │   ├── NotApplicable       5  a recipe does not suit this model (a trial with a reason, not the run's end)
     │   └── StoreError          5  the store cannot be read or written (a full disk)
     └── DeploymentError         6  the service does not start, or something else holds its port
@@ -82,6 +83,10 @@ class StageError(FdpipeError):
 
 class ConversionError(StageError):
     """The model cannot be exported, or the export answers differently from the original."""
+
+
+class OriginalLost(ConversionError):
+    """The process in which the original was isolated is gone: a crash, a hang, too much memory. It can be asked no more."""
 
 
 class NotApplicable(StageError):

@@ -6,7 +6,7 @@ A worker's fields are its settings: `conf/<room>/<name>.yaml` holds their values
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from fdpipe.artifacts import (
     Manifest,
     Measured,
     ModelRef,
+    Precision,
     Proof,
     Ranges,
     Release,
@@ -64,8 +65,8 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """What a converter made: an ONNX file (alone in its folder but for its external data), what goes in and out, and the
-    kind of its answers. The first axis is `rows`, unless the graph fixes it."""
+    """What a converter made: a file (alone in its folder but for its external data) or that folder, what goes in and out,
+    and the kind of its answers. The first axis is `rows`, unless the graph fixes it."""
 
     path: Path
     task: Task
@@ -75,31 +76,58 @@ class Export:
 
 @runtime_checkable
 class Converter(Protocol):
-    """converter/: one registered format → ONNX."""
+    """converter/: one registered format → ONNX, or another kind of artifact.
+
+    `accepts` and `risk` are asked in the pipeline's own process and read files only; `load`, `export` and `predict` are
+    called where the original is isolated: in a child process, which may be one of another environment. There, only the
+    standard library, numpy, msgspec, PyYAML and what `exporter` and the model's own requirements bring can be imported.
+    """
+
+    kind: ClassVar[str]
+    """The kind of artifact that comes out: `onnx`, unless it is for one runtime only."""
 
     packages: ClassVar[tuple[str, ...]]
     """The distributions whose versions decide what comes out."""
 
+    exporter: ClassVar[tuple[str, ...]]
+    """What it needs beside the model's own requirements, as pip writes requirements, with bounds."""
+
+    extra: ClassVar[str]
+    """The extra of fdpipe that brings it where the model's own environment is not used; empty where fdpipe itself does."""
+
     def accepts(self, model: SourceModel) -> bool:
         """Whether this is the converter for it, from the MLmodel file's own words."""
 
-    def export(self, model: SourceModel, folder: Path) -> Export:
-        """Write the ONNX model into `folder`, which is empty; outputs are `label` and `probabilities`, or `value`, or the
-        model's own."""
+    def risk(self, model: SourceModel) -> str | None:
+        """What in this model is code that loading it would run, as "a pickle"; None for a format that cannot hold code."""
 
-    def predict(self, model: SourceModel, features: Batch) -> dict[str, np.ndarray]:
-        """The original's own answers, under the same names as the export's outputs."""
+    def load(self, model: SourceModel) -> Any:  # noqa: ANN401 - every library has its own
+        """The original, opened once for all that follows; `MissingExtra` where its library is not installed,
+        `ConversionError` for files that cannot be loaded."""
+
+    def export(self, model: SourceModel, original: Any, folder: Path, precision: Precision) -> Export:  # noqa: ANN401
+        """Write the artifact into `folder`, which is empty; outputs are `label` and `probabilities`, or `value`, or the
+        model's own. `NotApplicable` for a precision that this format has no export in, `ConversionError` with what the
+        exporter said."""
+
+    def predict(self, model: SourceModel, original: Any, features: Batch) -> dict[str, np.ndarray]:  # noqa: ANN401
+        """The original's own answers, under the names that the processor gives those of the export; `ConversionError` for
+        rows that it refuses."""
 
 
 @runtime_checkable
 class Processor(Protocol):
-    """processor/: what stands around the graph, the same in evaluation, calibration, benchmark and service."""
+    """processor/: what stands around the graph, the same in evaluation, calibration, benchmark and service.
+
+    One that needs files, as a tokenizer, has a field `folder: Path | None`, filled in wherever it is made again.
+    """
 
     def accepts(self, model: SourceModel) -> bool:
-        """Whether this is the processor for it, from its signature."""
+        """Whether this is the processor for it, from its flavour and its signature."""
 
-    def bind(self, model: SourceModel, inputs: Sequence[TensorSpec]) -> "Processor":
-        """The same processor with all it needs to know of this model in its fields."""
+    def bind(self, model: SourceModel, inputs: Sequence[TensorSpec], folder: Path) -> "Processor":
+        """The same processor with all it needs to know of this model in its fields, and the files that it needs written
+        into `folder`, which is empty. Nothing of the model is executed."""
 
     def prepare(self, records: Batch) -> dict[str, np.ndarray]:
         """Columns or raw inputs → the graph's input tensors; `ValueError` with one line for what does not fit."""
@@ -169,6 +197,8 @@ class Runtime(Protocol):
     """runtime/: the engine that executes a model."""
 
     packages: ClassVar[tuple[str, ...]]
+    kinds: ClassVar[tuple[str, ...]]
+    """The kinds of artifact that `ready` takes."""
 
     def check(self) -> None:
         """Raise `MissingExtra` where its libraries or device are not here."""

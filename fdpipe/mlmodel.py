@@ -19,7 +19,7 @@ DTYPES = {
 """MLflow's column types that a graph can take."""
 
 
-def describe(ref: ModelRef, folder: Path) -> SourceModel:
+def describe(ref: ModelRef, folder: Path, *, trusted: bool = False) -> SourceModel:
     """The model whose files lie in the folder, as its MLmodel file has it."""
     described = read_mlmodel(folder)
     flavour, settings = flavour_of(described)
@@ -28,7 +28,7 @@ def describe(ref: ModelRef, folder: Path) -> SourceModel:
     serialization = str(settings.get("serialization_format") or flavour)
     return SourceModel(
         ref=ref, flavour=flavour, serialization=serialization, inputs=inputs, outputs=outputs, columns=columns,
-        path=folder, digest=ref.digest,
+        path=folder, digest=ref.digest, trusted=trusted,
     )  # fmt: skip
 
 
@@ -50,6 +50,28 @@ def flavour_of(described: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     flavours = described["flavors"]
     name = next((key for key in flavours if key != "python_function"), "python_function")
     return name, flavours.get(name) or {}
+
+
+def flavour_settings(folder: Path, flavour: str) -> Mapping[str, Any]:
+    """What the MLmodel file says of one flavour; empty where the model has it not."""
+    found = read_mlmodel(folder)["flavors"].get(flavour)
+    return found if isinstance(found, dict) else {}
+
+
+def requirements_of(folder: Path) -> tuple[str, ...]:
+    """The model's own pinned requirements, as its requirements.txt has them; none where there is no such file."""
+    path = folder / "requirements.txt"
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return tuple(line for raw in lines if (line := raw.partition("#")[0].strip()))
+
+
+def python_of(folder: Path) -> str | None:
+    """The version of Python in which the model was saved, as `3.11.7`; None where its files do not say."""
+    import yaml
+
+    path = folder / "python_env.yaml"
+    found = yaml.safe_load(path.read_text()) if path.is_file() else None
+    return str(found["python"]) if isinstance(found, dict) and "python" in found else None
 
 
 def flavour_file(folder: Path, key: str) -> Path:

@@ -15,7 +15,7 @@ from fdpipe.plan import Plan, Recipe
 from fdpipe.releases import Releases
 from fdpipe.stages.benchmark import Contender, benchmark
 from fdpipe.stages.calibrate import calibrate
-from fdpipe.stages.convert import convert
+from fdpipe.stages.convert import convert, opening
 from fdpipe.stages.deploy import deploy, publish, tags_of
 from fdpipe.stages.evaluate import evaluate
 from fdpipe.stages.fetch import fetch, gather, identify, resolve
@@ -53,8 +53,10 @@ def run(plan: Plan, *, store: Store | None = None, releases: Releases | None = N
     ref = plan.pinned or call(resolve, plan.source, plan.model)
     model = call(fetch, store, plan.source, ref)
     data = call(gather, store, plan.data, ref, identify(plan.data, ref))
-    opener = next(iter(runtimes.values()))
-    baseline = call(convert, store, plan.converter, plan.processor, opener, model, data.evaluation, plan.parity)
+    baseline = call(
+        convert, store, plan.converter, plan.processor, runtimes, model, data.evaluation, plan.conversion, plan.parity
+    )
+    runtimes = opening(runtimes, baseline.artifact.kind)
 
     trials = search(plan, runtimes, store, baseline, data, call)
     finalists = (trials[0], *(trial for trial in plan.search.finalists(trials) if trial is not trials[0]))
@@ -165,6 +167,8 @@ class Attempt:
     def _try(self, store: Store, plan: Plan, baseline: Baseline, data: Data, first: Trial | None) -> Trial:
         recipe = plan.recipe.get(self.candidate.recipe, Recipe())
         runtime = plan.runtime[self.candidate.runtime]
+        if baseline.artifact.kind != "onnx" and (recipe.passes or recipe.quantizer):
+            raise NotApplicable(f"the recipe changes ONNX, and this model is {baseline.artifact.kind}")
         model = optimize(store, recipe.passes, baseline.artifact)
         ranges = None
         if recipe.calibrator is not None:

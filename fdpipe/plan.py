@@ -78,16 +78,53 @@ class DataPlan:
 @dataclass(frozen=True, kw_only=True)
 class Tolerance:
     """How far the export may be from the original: labels that differ among all rows, the largest absolute difference of
-    a probability, the largest relative difference of any other figure."""
+    a probability, the largest relative difference of any other figure, and the smallest cosine between tensors."""
 
     flips: int = 0
     probabilities: float = 1e-5
     values: float = 1e-4
+    cosine: float = 0.9999
 
     def __post_init__(self) -> None:
         """Ranges."""
         if min(self.flips, self.probabilities, self.values) < 0:
             raise ValueError("flips, probabilities and values must not be negative")
+        if not -1 <= self.cosine <= 1:
+            raise ValueError("cosine must be from -1 to 1")
+
+
+class Isolation(StrEnum):
+    """Where the original is loaded and exported: in a child process of this environment; in one of an environment built
+    from the model's own requirements; or, for debugging, in this very process."""
+
+    PROCESS = "process"
+    VENV = "venv"
+    IN_PROCESS = "in_process"
+
+
+class Installer(StrEnum):
+    """What builds an environment: uv where it is there and pip otherwise, or one of the two."""
+
+    AUTO = "auto"
+    UV = "uv"
+    PIP = "pip"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """How the original is kept apart. A child process has `seconds` for each thing it is asked, `memory_gib` for its memory
+    and `written_gib` for each file that it writes."""
+
+    isolation: Isolation = Isolation.PROCESS
+    seconds: float = 900.0
+    memory_gib: float = 16.0
+    written_gib: float = 16.0
+    installer: Installer = Installer.AUTO
+
+    def __post_init__(self) -> None:
+        """Ranges."""
+        if min(self.seconds, self.memory_gib, self.written_gib) <= 0:
+            raise ValueError("seconds, memory_gib and written_gib must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +197,7 @@ class Plan:
     gate: Mapping[str, Check]
     deployer: Deployer
     monitor: Mapping[str, Monitor] = field(default_factory=dict)
+    conversion: Conversion = Conversion()
     parity: Tolerance = Tolerance()
     benchmark: Benchmark = Benchmark()
     service: ServiceSettings = ServiceSettings()

@@ -15,6 +15,7 @@ import msgspec
 
 from fdpipe import __version__, interfaces
 from fdpipe.artifacts import WorkerSpec
+from fdpipe.content import tree_digest
 from fdpipe.errors import ConfigError, among
 
 T = TypeVar("T")
@@ -23,6 +24,10 @@ Name = Callable[[str], str]
 """What the user calls a setting."""
 
 TARGET = "_target_"
+
+FOLDER = "folder"
+"""The field of a worker that has files; where these are is no setting."""
+
 FAKES = "fdpipe.testing"
 
 ROOMS: Mapping[str, type] = {
@@ -160,14 +165,15 @@ def describe(worker: object) -> dict[str, Any]:
     }
 
 
-def spec(room: str, worker: object) -> WorkerSpec:
-    """The worker as part of an artifact."""
-    return WorkerSpec(room=room, settings=describe(worker))
+def spec(room: str, worker: object, folder: Path | None = None) -> WorkerSpec:
+    """The worker as part of an artifact, with the files below `folder` that it needs."""
+    settings = {key: value for key, value in describe(worker).items() if key != FOLDER}
+    return WorkerSpec(room=room, settings=settings, folder=folder, digest=tree_digest(folder) if folder else "")
 
 
 def build_spec(found: WorkerSpec) -> Any:  # noqa: ANN401 - the room decides the Protocol
-    """The worker that an artifact carries."""
-    return build(found.room, found.settings)
+    """The worker that an artifact carries, with its files where they are now."""
+    return build(found.room, dict(found.settings) | ({FOLDER: str(found.folder)} if found.folder else {}))
 
 
 def room_of(worker: object) -> str | None:

@@ -11,7 +11,7 @@ from fdpipe.converter.sklearn import Sklearn
 from fdpipe.dataset.mlflow import MlflowArtifact
 from fdpipe.errors import ConfigError, SourceError
 from fdpipe.interfaces import Processor
-from fdpipe.plan import DataPlan, Tolerance
+from fdpipe.plan import Conversion, DataPlan, Tolerance
 from fdpipe.processor.none import Plain
 from fdpipe.processor.tabular import Tabular
 from fdpipe.runtime.onnxruntime import OnnxRuntime
@@ -139,7 +139,10 @@ def test_the_examples_train_and_their_exports_answer_alike(name: str, home: Path
     data = DataPlan(**{role: MlflowArtifact(artifact=f"{role}.npz") for role in ("evaluation", "calibration")})
     rows = gather(store, data, ref, identify(data, ref))
     processors: Mapping[str, Processor] = {"none": Plain(), "tabular": Tabular()}
-    baseline = convert(store, {"sklearn": Sklearn()}, processors, OnnxRuntime(), model, rows.evaluation, Tolerance())
+    baseline = convert(
+        store, {"sklearn": Sklearn()}, processors, {"onnxruntime": OnnxRuntime()}, model, rows.evaluation, Conversion(),
+        Tolerance(),
+    )  # fmt: skip
     assert (baseline.parity.rows, baseline.parity.flips) == (rows.evaluation.count, 0)
     assert rows.evaluation.count >= 150
     assert rows.evaluation.labelled

@@ -36,6 +36,13 @@ class TensorSpec:
     shape: tuple[int | str, ...]
 
 
+class Precision(StrEnum):
+    """The floats in which an export computes; a value is a numpy dtype's name."""
+
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+
+
 class Task(StrEnum):
     """What the model answers, which says how answers are compared."""
 
@@ -57,7 +64,8 @@ class ModelRef:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceModel:
-    """The fetched original. `path` is its folder; `columns` says whether the inputs are a data frame's columns."""
+    """The fetched original. `path` is its folder; `columns` says whether the inputs are a data frame's columns; `trusted`
+    whether the user lets this model run the code that its files may hold."""
 
     ref: ModelRef
     flavour: str
@@ -67,6 +75,7 @@ class SourceModel:
     columns: bool
     path: Path
     digest: str
+    trusted: bool = False
     provenance: Provenance | None = None
 
 
@@ -129,8 +138,8 @@ class Data:
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """A model in a form that a runtime opens: `kind` is `onnx`, `engine` or `native`, `path` a file or a folder.
-    `digest` covers everything in `folder`: a model's weights may lie beside it."""
+    """A model in a form that a runtime opens: `kind` is `onnx`, `openvino` or `mlflow` (the original itself), or an engine
+    of one runtime; `path` a file or a folder. `digest` covers everything in `folder`: weights may lie beside the model."""
 
     kind: str
     path: Path
@@ -160,26 +169,53 @@ class Answers:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSpec:
-    """A worker as data, for what is shipped: `fdpipe.workers.build` makes the worker again."""
+    """A worker as data, for what is shipped: `fdpipe.workers.build_spec` makes the worker again. `folder` holds the files
+    that it needs, `digest` is theirs; the worker has them in its field `folder`."""
 
     room: str
     settings: Mapping[str, Any]
+    folder: Path | None = None
+    digest: str = ""
 
     def plain(self) -> dict[str, Any]:
-        """The settings, which name the worker by `_target_`."""
-        return dict(self.settings)
+        """The settings, which name the worker by `_target_`, and the digest of its files."""
+        return dict(self.settings) | ({"files": self.digest} if self.digest else {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One set of rows on which the original and its export were compared.
+
+    `flips` labels differ; `largest_difference` (absolute for probabilities, relative for other figures) stands at
+    `worst_row`, and `quantiles` of the rows' differences are by name (`p50`, `p90`, `p99`); `cosine` is the smallest, where
+    answers are tensors. `refused` has the original's words where it takes no such rows: then there was nothing to compare.
+    """
+
+    name: str
+    rows: int
+    flips: int = 0
+    largest_difference: float = 0.0
+    quantiles: Mapping[str, float] = field(default_factory=dict)
+    cosine: float | None = None
+    worst_row: int | None = None
+    refused: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parity:
-    """The certificate that the export answers like the original: on `rows` rows, `flips` labels differ, the largest
-    difference (absolute for probabilities, relative for regression) stands at `worst_row`."""
+    """The certificate that the export answers like the original. The figures are those of the evaluation rows; `cases` has
+    them again, and those of every other set of rows. `cure` says how far the float32 export was from the original, where
+    one in float64 had to take its place. `path` is the certificate as JSON."""
 
     rows: int
     flips: int
     largest_difference: float
     worst_row: int | None
     tolerance: float
+    cases: tuple[Case, ...] = ()
+    precision: Precision = Precision.FLOAT32
+    cure: str = ""
+    path: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from fdpipe import workers
 from fdpipe.config.settings import Tree, look_up
 from fdpipe.errors import ConfigError, among
-from fdpipe.plan import Benchmark, DataPlan, Orchestrator, Plan, Recipe, ServiceSettings, Target, Tolerance
+from fdpipe.plan import Benchmark, Conversion, DataPlan, Orchestrator, Plan, Recipe, ServiceSettings, Target, Tolerance
 from fdpipe.workers import TARGET
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ class Assembly:
 
     def plan(self) -> Plan:
         """The plan; `ConfigError` for anything that does not belong into one."""
-        known = {item.name for item in fields(Plan)} - {"pinned", "versions"}
+        known = {item.name for item in fields(Plan)} - {"pinned", "versions", "conversion"}
         if unknown := sorted(set(self.values) - known):
             raise ConfigError(f"there is no setting {unknown[0]!r}: {among(unknown[0], known)}")
         return Plan(
@@ -42,6 +42,7 @@ class Assembly:
             monitor=self.workers("monitor"),
             benchmark=self.settings(Benchmark, "benchmark"),
             service=self.settings(ServiceSettings, "service"),
+            conversion=workers.convert(Conversion, self.beside_workers("converter"), self.name("converter")),
             parity=self.settings(Tolerance, "parity"),
             orchestrator=self.orchestrator(),
         )
@@ -76,10 +77,13 @@ class Assembly:
         return workers.build(room, found, self.name(key))
 
     def workers(self, room: str) -> dict[str, Any]:
-        """The workers of a room of which several are chosen. The gate's short limits stand beside its checks."""
-        entries = self.group(room)
-        limits = {key for key, value in entries.items() if room == "gate" and not isinstance(value, dict)}
-        return {key: self.worker(room, f"{room}.{key}") for key in entries if key not in limits}
+        """The workers of a room of which several are chosen."""
+        return {key: self.worker(room, f"{room}.{key}") for key in self.group(room) if key not in self.beside_workers(room)}
+
+    def beside_workers(self, room: str) -> dict[str, Any]:
+        """What stands beside a room's workers: the gate's short limits, how converters are kept apart."""
+        plain = room in ("gate", "converter")
+        return {key: value for key, value in self.group(room).items() if plain and not isinstance(value, dict)}
 
     def data(self) -> DataPlan:
         """The data set of each role."""

@@ -9,8 +9,8 @@ import numpy as np
 
 from fdpipe import graphs
 from fdpipe.arrays import Batch, fit
-from fdpipe.artifacts import SourceModel, Task
-from fdpipe.errors import ConversionError
+from fdpipe.artifacts import Precision, SourceModel, Task
+from fdpipe.errors import ConversionError, NotApplicable
 from fdpipe.interfaces import Export
 from fdpipe.mlmodel import flavour_file
 
@@ -19,16 +19,28 @@ from fdpipe.mlmodel import flavour_file
 class Onnx:
     """No settings."""
 
+    kind: ClassVar[str] = "onnx"
     packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
+    exporter: ClassVar[tuple[str, ...]] = ("onnx>=1.17,<1.24", "onnxruntime>=1.20,<1.33")
+    extra: ClassVar[str] = ""
 
     def accepts(self, model: SourceModel) -> bool:
         """MLflow's onnx flavour."""
         return model.flavour == "onnx"
 
-    def export(self, model: SourceModel, folder: Path) -> Export:
+    def risk(self, model: SourceModel) -> str | None:
+        """None: the format holds no code."""
+        return None
+
+    def load(self, model: SourceModel) -> None:
+        """Nothing: what is asked for decides how the file is opened."""
+
+    def export(self, model: SourceModel, original: None, folder: Path, precision: Precision) -> Export:
         """The file and its external data, which must be regular files in the model's folder; outputs keep their names."""
         import onnx
 
+        if precision is not Precision.FLOAT32:
+            raise NotApplicable("an ONNX model stays as it is")
         source = flavour_file(model.path, "data")
         for name in _external_files(source):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +53,7 @@ class Onnx:
         inputs, outputs = graphs.specs(target)
         return Export(path=target, task=_task_of({spec.name for spec in outputs}), inputs=inputs, outputs=outputs)
 
-    def predict(self, model: SourceModel, features: Batch) -> dict[str, np.ndarray]:
+    def predict(self, model: SourceModel, original: None, features: Batch) -> dict[str, np.ndarray]:
         """ONNX Runtime's answers as far as they are tensors, without any of its optimizations."""
         import onnxruntime
 

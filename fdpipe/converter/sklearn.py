@@ -10,8 +10,8 @@ import numpy as np
 
 from fdpipe import graphs
 from fdpipe.arrays import Batch
-from fdpipe.artifacts import SourceModel, Task, TensorSpec
-from fdpipe.errors import ConversionError
+from fdpipe.artifacts import Precision, SourceModel, Task, TensorSpec
+from fdpipe.errors import ConversionError, NotApplicable
 from fdpipe.interfaces import Export
 from fdpipe.mlmodel import flavour_file
 
@@ -29,57 +29,55 @@ STACKED = "input"
 
 @dataclass(frozen=True, kw_only=True)
 class Sklearn:
-    """`trust` names registered models that may be unpickled, which runs whatever code their file holds.
+    """No settings. Floats are float32 in the graph. Train with missing strings as ""."""
 
-    Floats are float32 in the graph: skl2onnx's trees and imputers know no other. Train with missing strings as "".
-    """
-
+    kind: ClassVar[str] = "onnx"
     packages: ClassVar[tuple[str, ...]] = ("scikit-learn", "skl2onnx", "onnx", "skops")
-
-    trust: tuple[str, ...] = ()
+    exporter: ClassVar[tuple[str, ...]] = ("skl2onnx>=1.17,<1.21", "onnx>=1.17,<1.24", "skops>=0.11,<0.15", "pandas>=2,<4")
+    extra: ClassVar[str] = ""
 
     def accepts(self, model: SourceModel) -> bool:
         """MLflow's sklearn flavour."""
         return model.flavour == "sklearn"
 
-    def export(self, model: SourceModel, folder: Path) -> Export:
+    def risk(self, model: SourceModel) -> str | None:
+        """A pickle, or a relative of it; skops holds no code."""
+        return None if model.serialization == "skops" else f"a {model.serialization} file"
+
+    def load(self, model: SourceModel) -> Any:  # noqa: ANN401 - an estimator has no type of its own
+        """The estimator."""
+        path = flavour_file(model.path, "pickled_model")
+        if model.serialization == "skops":
+            return _load_skops(path)
+        import cloudpickle
+
+        with path.open("rb") as stream:
+            return cloudpickle.load(stream)
+
+    def export(self, model: SourceModel, original: Any, folder: Path, precision: Precision) -> Export:  # noqa: ANN401
         """Outputs `label` and `probabilities` (where the classifier has them), or `value` of shape (rows, targets)."""
-        estimator = self._load(model)
-        task = _task_of(estimator)
-        converted = _convert(estimator, _initial_types(estimator, model), task)
+        if precision is not Precision.FLOAT32:
+            raise NotApplicable("skl2onnx is asked for float32 only")
+        task = _task_of(original)
+        converted = _convert(original, _initial_types(original, model), task)
         path = folder / "model.onnx"
         graphs.write(converted, path)
         inputs, outputs = graphs.specs(path)
         return Export(path=path, task=task, inputs=inputs, outputs=outputs)
 
-    def predict(self, model: SourceModel, features: Batch) -> dict[str, np.ndarray]:
+    def predict(self, model: SourceModel, original: Any, features: Batch) -> dict[str, np.ndarray]:  # noqa: ANN401
         """scikit-learn's own answers: labels as int64 or strings, everything else as float32."""
-        estimator = self._load(model)
         given = _as_fitted(model, features)
         try:
-            if _task_of(estimator) is Task.REGRESSION:
-                value = np.asarray(estimator.predict(given), dtype=np.float32)
+            if _task_of(original) is Task.REGRESSION:
+                value = np.asarray(original.predict(given), dtype=np.float32)
                 return {"value": value.reshape(len(value), -1)}
-            answers = {"label": _labels(np.asarray(estimator.predict(given)))}
-            if hasattr(estimator, "predict_proba"):
-                answers["probabilities"] = np.asarray(estimator.predict_proba(given), dtype=np.float32)
+            answers = {"label": _labels(np.asarray(original.predict(given)))}
+            if hasattr(original, "predict_proba"):
+                answers["probabilities"] = np.asarray(original.predict_proba(given), dtype=np.float32)
             return answers
         except (ValueError, TypeError, KeyError) as error:
             raise ConversionError(f"the original cannot answer: {' '.join(str(error).split())[:400]}") from error
-
-    def _load(self, model: SourceModel) -> Any:  # noqa: ANN401 - an estimator has no type of its own
-        path = flavour_file(model.path, "pickled_model")
-        if model.serialization == "skops":
-            return _load_skops(path)
-        if model.ref.name not in self.trust:
-            raise ConversionError(
-                f"{model.ref.name} is saved as {model.serialization}, and loading that runs whatever code is in it: log it"
-                f" with serialization_format='skops', or say converter.sklearn.trust=[{model.ref.name}]"
-            )
-        import cloudpickle
-
-        with path.open("rb") as stream:
-            return cloudpickle.load(stream)
 
 
 def _load_skops(path: Path) -> Any:  # noqa: ANN401 - an estimator has no type of its own

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +21,7 @@ class Plain:
         """Every model whose inputs are no data frame's columns."""
         return not model.columns
 
-    def bind(self, model: SourceModel, inputs: Sequence[TensorSpec]) -> "Plain":
+    def bind(self, model: SourceModel, inputs: Sequence[TensorSpec], folder: Path) -> "Plain":
         """By name; a single input may be called otherwise in the signature than in the graph."""
         names = tuple(spec.name for spec in inputs)
         if len(inputs) == len(model.inputs) == 1:

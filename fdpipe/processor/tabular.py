@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class Tabular:
         """A model whose signature has columns."""
         return model.columns
 
-    def bind(self, model: SourceModel, inputs: Sequence[TensorSpec]) -> "Tabular":
+    def bind(self, model: SourceModel, inputs: Sequence[TensorSpec], folder: Path) -> "Tabular":
         """All columns to the graph's only input, or each to its own: by name, or else in order (an export may rename)."""
         named = {spec.name: spec for spec in inputs}
         if len(inputs) == 1:

@@ -25,6 +25,7 @@ class OnnxRuntime:
     """`provider` is the execution provider; `extra` the extra of fdpipe that installs it, where the core does not."""
 
     packages: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu")
+    kinds: ClassVar[tuple[str, ...]] = ("onnx",)
 
     provider: str = "CPUExecutionProvider"
     extra: str = ""

@@ -24,9 +24,11 @@ TRIES = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Mlflow:
-    """`tracking_uri` is the registry's; empty: MLFLOW_TRACKING_URI, which is below the state folder by default."""
+    """`tracking_uri` is the registry's; empty: MLFLOW_TRACKING_URI, which is below the state folder by default. `trust` names
+    the models whose files may hold code that is run, isolated, while they are converted: pickles and the like."""
 
     tracking_uri: str = ""
+    trust: str | tuple[str, ...] = ()
 
     def resolve(self, reference: str) -> ModelRef:
         """Pin `name@alias`, `name/version`, `models:/name@alias` or `models:/name/version`."""
@@ -52,7 +54,8 @@ class Mlflow:
         """Copy the version's files and read their MLmodel."""
         with self._files(ref.name, ref.version) as found:
             shutil.copytree(found, folder)
-        return describe(ref, folder)
+        trusted = (self.trust,) if isinstance(self.trust, str) else self.trust
+        return describe(ref, folder, trusted=ref.name in trusted)
 
     def publish(self, ref: ModelRef, tags: Mapping[str, str], alias: str | None) -> None:
         """Write the tags, then the alias, which is read again: the registry has no compare-and-swap."""

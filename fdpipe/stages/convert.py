@@ -7,13 +7,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from fdpipe import workers
+from fdpipe import isolation, workers
 from fdpipe.arrays import Batch, in_batches, rows_in, save_arrays, take
-from fdpipe.artifacts import Answers, Artifact, Baseline, Parity, Rows, SourceModel, Task
+from fdpipe.artifacts import Answers, Artifact, Baseline, Parity, Precision, Rows, SourceModel, Task
 from fdpipe.content import files_below, tree_digest
 from fdpipe.errors import ConversionError, SourceError
 from fdpipe.interfaces import Converter, Export, Processor, Runtime
-from fdpipe.plan import Tolerance
+from fdpipe.isolation import Original
+from fdpipe.plan import Conversion, Tolerance
 from fdpipe.store import stage
 
 BATCH = 256
@@ -28,32 +29,82 @@ def convert(
     folder: Path,
     converters: Mapping[str, Converter],
     processors: Mapping[str, Processor],
+    runtimes: Mapping[str, Runtime],
+    model: SourceModel,
+    rows: Rows,
+    how: Conversion,
+    tolerance: Tolerance,
+) -> Baseline:
+    """The first converter that accepts the model and makes what one of the runtimes opens, and the first processor that
+    accepts it; it and its export answer the evaluation rows."""
+    converter, runtime = _converter(converters, runtimes, model)
+    processor = _first("processor", processors, model)
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    try:
+        with isolation.opened(converter, model, how, scratch) as original:
+            return _convert(folder, original, processor, converter.kind, runtime, model, rows, tolerance)
+    finally:
+        shutil.rmtree(scratch)
+
+
+def _convert(
+    folder: Path,
+    original: Original,
+    processor: Processor,
+    kind: str,
     runtime: Runtime,
     model: SourceModel,
     rows: Rows,
     tolerance: Tolerance,
 ) -> Baseline:
-    """The first converter and the first processor that accept the model; it and its export answer the evaluation rows."""
-    converter, processor = _first("converter", converters, model), _first("processor", processors, model)
     (folder / "model").mkdir()
-    export = converter.export(model, folder / "model")
-    artifact = _artifact(export)
-    bound = processor.bind(model, artifact.inputs)
+    (folder / "processor").mkdir()
+    export = original.export(folder / "model", Precision.FLOAT32)
+    artifact = _artifact(export, kind)
+    bound = processor.bind(model, artifact.inputs, folder / "processor")
     features = rows.load().features
     try:
         tensors = bound.prepare(features)
     except ValueError as error:
         raise SourceError(f"the {rows.role} rows do not fit {model.ref.name}: {error}") from error
-    original = converter.predict(model, features)
-    parity = compare(export.task, original, bound.finish(_ask(runtime, artifact, tensors, folder / "opened")), tolerance)
+    answers = original.predict(features)
+    parity = compare(export.task, answers, bound.finish(_ask(runtime, artifact, tensors, folder / "opened")), tolerance)
     path = folder / "reference.npz"
     return Baseline(
         artifact=artifact,
         task=export.task,
-        processor=workers.spec("processor", bound),
+        processor=workers.spec("processor", bound, _files_of_processor(folder / "processor")),
         parity=parity,
-        reference=Answers(path=path, digest=save_arrays(path, original)),
+        reference=Answers(path=path, digest=save_arrays(path, answers)),
     )
+
+
+def _files_of_processor(folder: Path) -> Path | None:
+    """The folder, if the processor has written something into it."""
+    if any(folder.iterdir()):
+        return folder
+    folder.rmdir()
+    return None
+
+
+def _converter(
+    converters: Mapping[str, Converter], runtimes: Mapping[str, Runtime], model: SourceModel
+) -> tuple[Converter, Runtime]:
+    """The converter, and the first runtime that opens what it makes."""
+    useful = {name: one for name, one in converters.items() if opening(runtimes, one.kind)}
+    try:
+        converter = _first("converter", useful, model)
+    except ConversionError as error:
+        other = next((one for one in converters.values() if one.accepts(model)), None)
+        hint = f"; what {type(other).__name__} makes is {other.kind}, which {', '.join(runtimes)} cannot open" if other else ""
+        raise ConversionError(f"{error}{hint}") from error
+    return converter, next(iter(opening(runtimes, converter.kind).values()))
+
+
+def opening(runtimes: Mapping[str, Runtime], kind: str) -> dict[str, Runtime]:
+    """Those of the runtimes that take such an artifact."""
+    return {name: one for name, one in runtimes.items() if kind in one.kinds}
 
 
 def compare(task: Task, original: Batch, exported: Batch, tolerance: Tolerance) -> Parity:
@@ -92,13 +143,13 @@ def _first(room: str, choices: Mapping[str, Worker], model: SourceModel) -> Work
     raise ConversionError(f"no {room} takes {model.ref.name}, a {kind}: there are {', '.join(choices) or 'none'}")
 
 
-def _artifact(export: Export) -> Artifact:
+def _artifact(export: Export, kind: str) -> Artifact:
     """The export; what lies beside it, external weights, counts in its digest and its size."""
     if fixed := next((spec for spec in export.inputs if spec.shape[:1] != ("rows",)), None):
         raise ConversionError(f"input {fixed.name!r} has the shape {fixed.shape}: export it with a dynamic first axis")
-    folder = export.path.parent
+    folder = export.path if export.path.is_dir() else export.path.parent
     return Artifact(
-        kind="onnx",
+        kind=kind,
         path=export.path,
         digest=tree_digest(folder),
         size_bytes=sum(file.stat().st_size for file in files_below(folder)),

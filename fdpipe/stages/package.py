@@ -108,8 +108,9 @@ def package(
     release.mkdir(parents=True)
     carried = _carry(order, baseline.processor, context)
     artifact = _copy_model(chosen.artifact, release / "model")
+    processor = _copy_files(baseline.processor, release / "processor")
     golden = _golden_rows(order, model, chosen.evaluation, data)
-    manifest = _manifest(order, model, baseline, chosen, artifact, golden, data)
+    manifest = _manifest(order, model, baseline, processor, chosen, artifact, golden, data)
     manifest = replace(manifest, digest=fingerprint(manifest, carried))
     save_arrays(release / "golden.npz", golden)
     (release / "release.json").write_bytes(to_json(manifest, release))
@@ -126,7 +127,7 @@ def package(
         manifest=inside / "release.json",
         golden=inside / "golden.npz",
         artifact=replace(artifact, path=inside / artifact.path.relative_to(release)),
-        processor=baseline.processor,
+        processor=replace(processor, folder=inside / "processor" if processor.folder else None),
         runtime=manifest.runtime,
         task=baseline.task,
     )
@@ -165,6 +166,14 @@ def _copy_model(artifact: Artifact, target: Path) -> Artifact:
     return replace(artifact, path=target / artifact.path.relative_to(artifact.folder))
 
 
+def _copy_files(processor: WorkerSpec, target: Path) -> WorkerSpec:
+    """The same processor with its files, if it has some, below `target`."""
+    if processor.folder is None:
+        return processor
+    shutil.copytree(processor.folder, target)
+    return replace(processor, folder=target)
+
+
 def _golden_rows(order: ReleaseOrder, model: SourceModel, evaluation: Evaluation, data: Data) -> dict[str, np.ndarray]:
     """The first evaluation rows, in the dtypes that callers use, and what the candidate answered to them."""
     rows = slice(0, order.golden_requests)
@@ -183,6 +192,7 @@ def _manifest(
     order: ReleaseOrder,
     model: SourceModel,
     baseline: Baseline,
+    processor: WorkerSpec,
     chosen: Trial,
     artifact: Artifact,
     golden: Batch,
@@ -198,7 +208,7 @@ def _manifest(
         candidate=chosen.candidate,
         task=baseline.task,
         artifact=artifact,
-        processor=baseline.processor,
+        processor=processor,
         runtime=workers.spec("runtime", order.runtime),
         monitors={name: workers.spec("monitor", one) for name, one in order.monitors.items()},
         inputs=model.inputs,

@@ -8,6 +8,7 @@ import numpy as np
 
 from fdpipe.arrays import Batch
 from fdpipe.artifacts import (
+    Precision,
     SourceModel,
     Task,
 )
@@ -19,7 +20,10 @@ from fdpipe.testing.model import INPUTS, OUTPUTS, FakeModel, answer
 class FakeConverter:
     """Copies the model; with `drift_percent` the copy answers that share of rows otherwise than the original."""
 
+    kind: ClassVar[str] = "onnx"
     packages: ClassVar[tuple[str, ...]] = ()
+    exporter: ClassVar[tuple[str, ...]] = ()
+    extra: ClassVar[str] = ""
 
     drift_percent: int = 0
 
@@ -27,13 +31,20 @@ class FakeConverter:
         """Only the fake flavour."""
         return model.flavour == "fake"
 
-    def export(self, model: SourceModel, folder: Path) -> Export:
+    def risk(self, model: SourceModel) -> str | None:
+        """None."""
+        return None
+
+    def load(self, model: SourceModel) -> FakeModel:
+        """Read the file."""
+        return FakeModel.load(model.path / "model.json")
+
+    def export(self, model: SourceModel, original: FakeModel, folder: Path, precision: Precision) -> Export:
         """A file named as any other export."""
         path = folder / "model.onnx"
-        original = FakeModel.load(model.path / "model.json")
         replace(original, wrong_percent=original.wrong_percent + self.drift_percent).save(path)
         return Export(path=path, task=Task.CLASSIFICATION, inputs=INPUTS, outputs=OUTPUTS)
 
-    def predict(self, model: SourceModel, features: Batch) -> dict[str, np.ndarray]:
+    def predict(self, model: SourceModel, original: FakeModel, features: Batch) -> dict[str, np.ndarray]:
         """The original's answers."""
-        return answer(features, FakeModel.load(model.path / "model.json").wrong_percent)
+        return answer(features, original.wrong_percent)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class FakeProcessor:
         """Models that take tensors."""
         return not model.columns
 
-    def bind(self, model: SourceModel, inputs: Sequence[TensorSpec]) -> "FakeProcessor":
+    def bind(self, model: SourceModel, inputs: Sequence[TensorSpec], folder: Path) -> "FakeProcessor":
         """There is nothing to know but that it happened."""
         return replace(self, bound=True)
 

@@ -21,6 +21,7 @@ class FakeRuntime:
     """Runs the fake model; with `missing` it is not installed, for that reason."""
 
     packages: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[tuple[str, ...]] = ("onnx",)
 
     missing: str = ""
 

@@ -9,8 +9,8 @@ import onnxruntime
 
 from fdpipe import workers
 from fdpipe.arrays import Batch
-from fdpipe.artifacts import SourceModel
-from fdpipe.interfaces import Converter
+from fdpipe.artifacts import Precision, SourceModel
+from fdpipe.interfaces import Converter, Export
 
 
 class ConverterContract:
@@ -27,7 +27,7 @@ class ConverterContract:
     def test_the_export_is_valid_and_says_what_it_takes_and_answers(
         self, converter: Converter, model: SourceModel, tmp_path: Path
     ) -> None:
-        export = converter.export(model, empty(tmp_path))
+        export = exported(converter, model, tmp_path)
         onnx.checker.check_model(str(export.path))
         session = open_export(export.path)
         assert [spec.name for spec in export.inputs] == [value.name for value in session.get_inputs()]
@@ -35,28 +35,33 @@ class ConverterContract:
         assert all(spec.shape[0] == "rows" for spec in (*export.inputs, *export.outputs))
 
     def test_two_exports_are_the_same(self, converter: Converter, model: SourceModel, tmp_path: Path) -> None:
-        one, other = (converter.export(model, empty(tmp_path / name)).path for name in "ab")
+        one, other = (exported(converter, model, tmp_path / name).path for name in "ab")
         assert one.read_bytes() == other.read_bytes()
 
     def test_original_and_export_answer_alike(
         self, converter: Converter, model: SourceModel, batch: Batch, tmp_path: Path
     ) -> None:
-        export = converter.export(model, empty(tmp_path))
-        original, exported = converter.predict(model, batch), ask(export.path, batch)
-        assert set(original) == set(exported)
+        export = exported(converter, model, tmp_path)
+        original, copy = answers(converter, model, batch), ask(export.path, batch)
+        assert set(original) == set(copy)
         for name, array in original.items():
-            assert array.shape == exported[name].shape
+            assert array.shape == copy[name].shape
             if array.dtype.kind == "f":
-                assert array.dtype == exported[name].dtype
-                np.testing.assert_allclose(array, exported[name], rtol=1e-4, atol=1e-5)
+                assert array.dtype == copy[name].dtype
+                np.testing.assert_allclose(array, copy[name], rtol=1e-4, atol=1e-5)
             else:
-                assert array.tolist() == exported[name].tolist()
+                assert array.tolist() == copy[name].tolist()
 
 
-def empty(folder: Path) -> Path:
-    """A new folder to export into."""
+def exported(converter: Converter, model: SourceModel, folder: Path, precision: Precision = Precision.FLOAT32) -> Export:
+    """The export, below a new folder in `folder`."""
     (folder / "export").mkdir(parents=True)
-    return folder / "export"
+    return converter.export(model, converter.load(model), folder / "export", precision)
+
+
+def answers(converter: Converter, model: SourceModel, features: Batch) -> dict[str, np.ndarray]:
+    """The original's answers."""
+    return converter.predict(model, converter.load(model), features)
 
 
 def open_export(path: Path) -> onnxruntime.InferenceSession:

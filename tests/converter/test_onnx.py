@@ -12,7 +12,7 @@ from fdpipe.artifacts import SourceModel, Task, TensorSpec
 from fdpipe.converter.onnx import Onnx
 from fdpipe.errors import ConversionError
 from tests import onnx_models
-from tests.contracts.converter import ConverterContract, ask, empty
+from tests.contracts.converter import ConverterContract, answers, ask, exported
 from tests.contracts.settings import built
 from tests.models import saved_onnx, two_inputs
 
@@ -34,7 +34,7 @@ class TestOnnx(ConverterContract):
         assert built("converter", "onnx") == Onnx()
 
     def test_both_inputs_go_by_their_own_names(self, model: SourceModel, tmp_path: Path) -> None:
-        export = Onnx().export(model, empty(tmp_path))
+        export = exported(Onnx(), model, tmp_path)
         assert export.inputs == (
             TensorSpec(name="a", dtype="float32", shape=("rows", 3)),
             TensorSpec(name="b", dtype="float32", shape=("rows", 2)),
@@ -48,7 +48,7 @@ class TestOnnx(ConverterContract):
 def test_outputs_names_say_the_task(tmp_path: Path, name: str, task: Task) -> None:
     made = two_inputs()
     made.graph.node[1].output[0] = made.graph.output[0].name = name
-    assert Onnx().export(saved_onnx(tmp_path / "model", made), empty(tmp_path)).task is task
+    assert exported(Onnx(), saved_onnx(tmp_path / "model", made), tmp_path).task is task
 
 
 def large(folder: Path) -> SourceModel:
@@ -59,8 +59,8 @@ def large(folder: Path) -> SourceModel:
 def test_weights_beside_the_graph_come_along(tmp_path: Path) -> None:
     model = large(tmp_path / "model")
     batch = {"a": np.ones((2, 1000), np.float32), "b": np.ones((2, 2), np.float32)}
-    before = Onnx().predict(model, batch)["y"]
-    export = Onnx().export(model, empty(tmp_path))
+    before = answers(Onnx(), model, batch)["y"]
+    export = exported(Onnx(), model, tmp_path)
     assert len(list(export.path.parent.iterdir())) == 2
     (tmp_path / "model").rename(tmp_path / "gone")
     np.testing.assert_array_equal(ask(export.path, batch)["y"], before)
@@ -85,7 +85,7 @@ def test_weights_from_elsewhere_are_refused(tmp_path: Path, location: str) -> No
     (model.path / "folder").mkdir()
     redirect(model, location)
     with pytest.raises(ConversionError, match=f"{location}', which is no regular file in the model's folder"):
-        Onnx().export(model, empty(tmp_path))
+        exported(Onnx(), model, tmp_path)
 
 
 def no_onnx(path: Path) -> None:
@@ -103,13 +103,13 @@ def test_a_spoilt_file_is_one_clear_line(tmp_path: Path, spoil: Any, told: str) 
     model = saved_onnx(tmp_path / "model", two_inputs())
     spoil(model.path / "model.onnx")
     with pytest.raises(ConversionError, match=told) as caught:
-        Onnx().export(model, empty(tmp_path))
+        exported(Onnx(), model, tmp_path)
     assert "\n" not in str(caught.value)
     with pytest.raises(ConversionError, match="the original cannot answer"):
-        Onnx().predict(model, {})
+        answers(Onnx(), model, {})
 
 
 def test_an_output_that_is_no_tensor_is_no_answer(tmp_path: Path) -> None:
     model = saved_onnx(tmp_path / "model", onnx.load(onnx_models.with_maps(onnx_models.mlp(tmp_path / "model.onnx"))))
-    assert set(Onnx().predict(model, {"x": np.ones((3, 16), np.float32)})) == {"y"}
-    assert [spec.name for spec in Onnx().export(model, empty(tmp_path)).outputs] == ["y"]
+    assert set(answers(Onnx(), model, {"x": np.ones((3, 16), np.float32)})) == {"y"}
+    assert [spec.name for spec in exported(Onnx(), model, tmp_path).outputs] == ["y"]

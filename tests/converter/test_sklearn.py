@@ -1,6 +1,7 @@
 """scikit-learn → ONNX."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from fdpipe.arrays import Batch
 from fdpipe.artifacts import SourceModel, Task
 from fdpipe.converter.sklearn import Sklearn
 from fdpipe.errors import ConversionError, SourceError
+from fdpipe.isolation import refuse_code
 from fdpipe.processor.none import Plain
 from fdpipe.processor.tabular import Tabular
-from tests.contracts.converter import ConverterContract, ask, empty
+from tests.contracts.converter import ConverterContract, answers, ask, exported
 from tests.contracts.settings import built
 from tests.models import people, people_model, saved_sklearn
 
@@ -52,9 +54,9 @@ class TestSklearn(ConverterContract):
 
 def both(model: SourceModel, features: Batch, folder: Path) -> tuple[Batch, Batch]:
     """The original's and the export's answers to the features, these put through the model's own processor."""
-    export = Sklearn().export(model, empty(folder))
-    processor = (Tabular() if model.columns else Plain()).bind(model, export.inputs)
-    original = Sklearn().predict(model, features)
+    export = exported(Sklearn(), model, folder)
+    processor = (Tabular() if model.columns else Plain()).bind(model, export.inputs, folder)
+    original = answers(Sklearn(), model, features)
     assert set(original) == {spec.name for spec in export.outputs}
     return original, ask(export.path, processor.prepare(features))
 
@@ -107,8 +109,8 @@ def test_a_classifier_without_probabilities_answers_labels_only(tmp_path: Path) 
 def test_tasks(tmp_path: Path) -> None:
     classifier = saved_sklearn(tmp_path / "c", LogisticRegression().fit(X, THREE), X)
     regressor = saved_sklearn(tmp_path / "r", LinearRegression().fit(X, THREE), X)
-    assert Sklearn().export(classifier, empty(tmp_path / "ce")).task is Task.CLASSIFICATION
-    assert Sklearn().export(regressor, empty(tmp_path / "re")).task is Task.REGRESSION
+    assert exported(Sklearn(), classifier, tmp_path / "ce").task is Task.CLASSIFICATION
+    assert exported(Sklearn(), regressor, tmp_path / "re").task is Task.REGRESSION
 
 
 class Shout:
@@ -124,15 +126,16 @@ class Shout:
 def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
     model = saved_sklearn(tmp_path / "model", LogisticRegression().fit(X, THREE), X, serialization_format="cloudpickle")
     (model.path / "model.pkl").write_bytes(cloudpickle.dumps(Shout(tmp_path / "ran")))
-    with pytest.raises(ConversionError, match=r"tiny is saved as cloudpickle.*converter\.sklearn\.trust=\[tiny\]"):
-        Sklearn(trust=("other",)).export(model, empty(tmp_path))
+    with pytest.raises(ConversionError, match=r"tiny holds code, a cloudpickle file.*source\.trust=tiny"):
+        refuse_code(Sklearn(), model)
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_pickle_is_opened_where_it_is_trusted(tmp_path: Path) -> None:
+def test_a_pickle_answers_where_it_is_trusted(tmp_path: Path) -> None:
     estimator = LogisticRegression().fit(X, THREE)
     model = saved_sklearn(tmp_path / "model", estimator, X, serialization_format="cloudpickle")
-    assert Sklearn(trust=("tiny",)).predict(model, {"input": X})["label"].tolist() == estimator.predict(X).tolist()
+    refuse_code(Sklearn(), replace(model, trusted=True))
+    assert answers(Sklearn(), model, {"input": X})["label"].tolist() == estimator.predict(X).tolist()
 
 
 @pytest.mark.parametrize("function", [os.system, np.save, np.testing.assert_equal])
@@ -141,7 +144,7 @@ def test_a_file_that_names_anything_but_known_classes_is_refused(tmp_path: Path,
     planted = make_pipeline(FunctionTransformer(function), LogisticRegression().fit(X, THREE))
     skops.io.dump(planted, model.path / "model.skops")
     with pytest.raises(ConversionError, match=function.__name__):
-        Sklearn().export(model, empty(tmp_path))
+        exported(Sklearn(), model, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../outside.skops", "/etc/hostname", "nosuch.skops"])
@@ -151,7 +154,7 @@ def test_a_file_outside_the_models_folder_is_refused(tmp_path: Path, name: str) 
     described = model.path / "MLmodel"
     described.write_text(described.read_text().replace("pickled_model: model.skops", f"pickled_model: {name}"))
     with pytest.raises(SourceError, match="is no file of this model"):
-        Sklearn().export(model, empty(tmp_path))
+        exported(Sklearn(), model, tmp_path)
 
 
 def two_columns_mixed(folder: Path) -> SourceModel:
@@ -189,11 +192,11 @@ def several_tensors(folder: Path) -> SourceModel:
 )
 def test_what_cannot_be_exported_is_one_clear_line(tmp_path: Path, make: Any, told: str) -> None:  # noqa: ANN401
     with pytest.raises(ConversionError, match=told) as caught:
-        Sklearn().export(make(tmp_path / "model"), empty(tmp_path))
+        exported(Sklearn(), make(tmp_path / "model"), tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_an_original_that_cannot_answer_is_one_clear_line(tmp_path: Path) -> None:
     model = saved_sklearn(tmp_path / "model", LogisticRegression().fit(X, THREE), X)
     with pytest.raises(ConversionError, match="the original cannot answer: Input X contains NaN"):
-        Sklearn().predict(model, {"input": np.full((2, 3), np.nan)})
+        answers(Sklearn(), model, {"input": np.full((2, 3), np.nan)})

@@ -1,5 +1,7 @@
 """Tensors as they are."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -26,7 +28,7 @@ class TestPlain(ProcessorContract):
 
     @pytest.fixture
     def bound(self, processor: Plain, model: SourceModel) -> Plain:
-        return processor.bind(model, INPUTS)
+        return processor.bind(model, INPUTS, Path())
 
     @pytest.fixture
     def records(self) -> dict[str, np.ndarray]:
@@ -51,7 +53,7 @@ class TestPlain(ProcessorContract):
 
     def test_a_single_input_goes_by_the_name_in_the_signature(self) -> None:
         ours = TensorSpec(name="input", dtype="float64", shape=("rows", 2))
-        bound = Plain().bind(model_of((ours,), columns=False), INPUTS[:1])
+        bound = Plain().bind(model_of((ours,), columns=False), INPUTS[:1], Path())
         assert list(bound.prepare({"input": np.zeros((1, 2))})) == ["pixels"]
 
     def test_its_file_is_the_default(self) -> None:

@@ -1,5 +1,7 @@
 """Columns → tensors."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -32,7 +34,7 @@ class TestTabular(ProcessorContract):
 
     @pytest.fixture
     def bound(self, processor: Tabular, model: SourceModel) -> Tabular:
-        return processor.bind(model, INPUTS)
+        return processor.bind(model, INPUTS, Path())
 
     @pytest.fixture
     def records(self) -> dict[str, np.ndarray]:
@@ -71,14 +73,14 @@ class TestTabular(ProcessorContract):
     def test_columns_stand_side_by_side_in_a_single_input(self) -> None:
         columns = tuple(TensorSpec(name=name, dtype="float64", shape=("rows",)) for name in "ab")
         stacked = TensorSpec(name="input", dtype="float32", shape=("rows", 2))
-        bound = Tabular().bind(model_of(columns, columns=True), [stacked])
+        bound = Tabular().bind(model_of(columns, columns=True), [stacked], Path())
         prepared = bound.prepare({"b": np.array([2.0, 4.0]), "a": np.array([1.0, np.nan])})
         assert_same(prepared, {"input": np.array([[1, 2], [np.nan, 4]], np.float32)})
 
     def test_inputs_go_by_name_before_they_go_by_order(self) -> None:
         columns = tuple(TensorSpec(name=name, dtype="float32", shape=("rows",)) for name in "ab")
         inputs = [TensorSpec(name=name, dtype="float32", shape=("rows", 1)) for name in "ba"]
-        prepared = Tabular().bind(model_of(columns, columns=True), inputs).prepare({"a": np.ones(1), "b": np.zeros(1)})
+        prepared = Tabular().bind(model_of(columns, columns=True), inputs, Path()).prepare({"a": np.ones(1), "b": np.zeros(1)})
         assert (prepared["a"].item(), prepared["b"].item()) == (1, 0)
 
     def test_its_file_is_the_default(self) -> None:

@@ -140,7 +140,7 @@ def _pieces(
         ref=ref, flavour="onnx", serialization="onnx", inputs=inputs, outputs=(), columns=isinstance(processor, Tabular),
         path=folder, digest="0" * 64,
     )  # fmt: skip
-    bound = processor.bind(model, artifact.inputs)
+    bound = processor.bind(model, artifact.inputs, folder)
     answers = bound.finish(OnnxRuntime().open(artifact, {}).run(bound.prepare(rows)))
     saved = Answers(path=folder / "answers.npz", digest=save_arrays(folder / "answers.npz", answers))
     parity = Parity(rows=40, flips=0, largest_difference=0.0, worst_row=None, tolerance=1e-5)

@@ -11,12 +11,12 @@ import pytest
 
 from fdpipe import workers
 from fdpipe.arrays import Batch
-from fdpipe.artifacts import Baseline, Rows, SourceModel, Task
+from fdpipe.artifacts import Baseline, Precision, Rows, SourceModel, Task
 from fdpipe.converter.onnx import Onnx
 from fdpipe.converter.sklearn import Sklearn
 from fdpipe.errors import ConversionError, SourceError
-from fdpipe.interfaces import Converter, Export, Processor
-from fdpipe.plan import Tolerance
+from fdpipe.interfaces import Converter, Export, Processor, Runtime
+from fdpipe.plan import Conversion, Tolerance
 from fdpipe.processor.none import Plain
 from fdpipe.processor.tabular import Tabular
 from fdpipe.runtime.onnxruntime import OnnxRuntime
@@ -27,6 +27,7 @@ from tests.models import people, people_model, rows_of, saved_onnx, saved_sklear
 
 CONVERTERS: Mapping[str, Converter] = {"onnx": Onnx(), "sklearn": Sklearn()}
 PROCESSORS: Mapping[str, Processor] = {"none": Plain(), "tabular": Tabular()}
+RUNTIMES: Mapping[str, Runtime] = {"onnxruntime": OnnxRuntime()}
 
 
 @pytest.fixture
@@ -47,8 +48,10 @@ def people_rows(store: LocalStore, rows: int = 300) -> Rows:
 
 
 def converted(store: LocalStore, model: SourceModel, rows: Rows, **changes: Any) -> Baseline:  # noqa: ANN401
-    settings: dict[str, Any] = {"converters": CONVERTERS, "processors": PROCESSORS, "tolerance": Tolerance()} | changes
-    return convert(store, runtime=OnnxRuntime(), model=model, rows=rows, **settings)
+    settings: dict[str, Any] = {
+        "converters": CONVERTERS, "processors": PROCESSORS, "runtimes": RUNTIMES, "how": Conversion(), "tolerance": Tolerance()
+    }  # fmt: skip
+    return convert(store, model=model, rows=rows, **settings | changes)
 
 
 @pytest.fixture
@@ -118,7 +121,7 @@ def test_weights_beside_the_graph_count(store: LocalStore) -> None:
 def test_the_second_time_it_is_reused(store: LocalStore, people_source: SourceModel) -> None:
     rows = people_rows(store)
     first = converted(store, people_source, rows)
-    arguments = (CONVERTERS, PROCESSORS, OnnxRuntime(), people_source, rows)
+    arguments = (CONVERTERS, PROCESSORS, RUNTIMES, people_source, rows, Conversion())
     assert convert.is_stored(store, *arguments, Tolerance())
     assert converted(store, people_source, rows) == first
     assert not convert.is_stored(store, *arguments, Tolerance(flips=1))
@@ -135,7 +138,10 @@ def test_the_entry_holds_the_model_and_the_answers_only(store: LocalStore, peopl
 class Perturbed:
     """A converter whose original answers one row otherwise than its export."""
 
+    kind: ClassVar[str] = "onnx"
     packages: ClassVar[tuple[str, ...]] = ()
+    exporter: ClassVar[tuple[str, ...]] = ()
+    extra: ClassVar[str] = ""
 
     row: int
     by: float = 0.0
@@ -144,11 +150,17 @@ class Perturbed:
     def accepts(self, model: SourceModel) -> bool:
         return True
 
-    def export(self, model: SourceModel, folder: Path) -> Export:
-        return Sklearn().export(model, folder)
+    def risk(self, model: SourceModel) -> str | None:
+        return None
 
-    def predict(self, model: SourceModel, features: Batch) -> dict[str, np.ndarray]:
-        answers = Sklearn().predict(model, features)
+    def load(self, model: SourceModel) -> Any:  # noqa: ANN401
+        return Sklearn().load(model)
+
+    def export(self, model: SourceModel, original: Any, folder: Path, precision: Precision) -> Export:  # noqa: ANN401
+        return Sklearn().export(model, original, folder, precision)
+
+    def predict(self, model: SourceModel, original: Any, features: Batch) -> dict[str, np.ndarray]:  # noqa: ANN401
+        answers = Sklearn().predict(model, original, features)
         answers["probabilities"][self.row, 0] += self.by
         if self.flip:
             answers["label"][self.row] = "maybe"[: answers["label"].dtype.itemsize // 4]
@@ -230,7 +242,7 @@ def test_fakes_need_no_onnx(store: LocalStore) -> None:
     ref = source.resolve("fake@candidate")
     model = source.download(ref, store.root / "given" / "fetched")
     rows = rows_of(store.root / "given" / "rows", FakeDataset().read(ref).features)
-    arguments: tuple[Any, ...] = ({"fake": FakeProcessor()}, FakeRuntime(), model, rows, Tolerance())
+    arguments: tuple[Any, ...] = ({"fake": FakeProcessor()}, {"fake": FakeRuntime()}, model, rows, Conversion(), Tolerance())
     assert convert(store, {"fake": FakeConverter()}, *arguments).parity.flips == 0
     with pytest.raises(ConversionError, match="answers otherwise"):
         convert(store, {"fake": FakeConverter(drift_percent=100)}, *arguments)
