@@ -1,11 +1,13 @@
 """The plan that the packaged conf/ makes for the target `cpu`, in Python: neither Hydra nor OmegaConf is imported."""
 
-from dataclasses import replace
+import importlib
+import pkgutil
+from dataclasses import is_dataclass, replace
+from types import ModuleType
 from typing import Any
 
+from fdpipe import converter, processor
 from fdpipe.calibrator.minmax import MinMax
-from fdpipe.converter.onnx import Onnx
-from fdpipe.converter.sklearn import Sklearn
 from fdpipe.dataset.mlflow import MlflowArtifact
 from fdpipe.deployer.local import Local
 from fdpipe.gate.batch_invariance import BatchInvariance
@@ -21,8 +23,6 @@ from fdpipe.passes.fuse import Fuse, Level
 from fdpipe.passes.int8_dynamic import Int8Dynamic
 from fdpipe.passes.int8_static import Int8Static
 from fdpipe.plan import DataPlan, Plan, Recipe, Target
-from fdpipe.processor.none import Plain
-from fdpipe.processor.tabular import Tabular
 from fdpipe.runtime.onnxruntime import OnnxRuntime
 from fdpipe.search.grid import Grid
 from fdpipe.source.mlflow import Mlflow
@@ -38,8 +38,8 @@ def standard_plan(model: str, **changes: Any) -> Plan:  # noqa: ANN401 - any fie
         data=DataPlan(
             evaluation=MlflowArtifact(artifact="evaluation.npz"), calibration=MlflowArtifact(artifact="calibration.npz")
         ),
-        converter={"onnx": Onnx(), "sklearn": Sklearn()},
-        processor={"none": Plain(), "tabular": Tabular()},
+        converter=_every(converter, "export"),
+        processor=_every(processor, "prepare"),
         runtime={"onnxruntime": OnnxRuntime()},
         recipe={
             "none": Recipe(),
@@ -60,3 +60,17 @@ def standard_plan(model: str, **changes: Any) -> Plan:  # noqa: ANN401 - any fie
         monitor={"service": Service(), "host": Host(), "model": Model()},
     )
     return replace(plan, **changes)
+
+
+def _every(room: ModuleType, method: str) -> dict[str, Any]:
+    """Every worker of the room under its module's name: the dataclass there that has the method."""
+    names = [one.name for one in pkgutil.iter_modules(room.__path__) if not one.name.startswith("_")]
+    modules = {name: importlib.import_module(f"{room.__name__}.{name}") for name in names}
+    return {
+        name: next(one for one in vars(module).values() if _is_worker(one, module, method))()
+        for name, module in modules.items()
+    }
+
+
+def _is_worker(found: object, module: ModuleType, method: str) -> bool:
+    return is_dataclass(found) and getattr(found, "__module__", None) == module.__name__ and hasattr(found, method)
