@@ -74,29 +74,18 @@ class Export:
     outputs: tuple[TensorSpec, ...]
 
 
-@runtime_checkable
-class Converter(Protocol):
-    """converter/: one registered format → ONNX, or another kind of artifact.
+class Loader(Protocol):
+    """Loads an original and asks it, where it is isolated: in a child process, which may be one of another environment.
 
-    `accepts` and `risk` are asked in the pipeline's own process and read files only; `load`, `export` and `predict` are
-    called where the original is isolated: in a child process, which may be one of another environment. There, only the
-    standard library, numpy, msgspec, PyYAML and what `exporter` and the model's own requirements bring can be imported.
+    `risk` is asked in the pipeline's own process and reads files only. In the child, only the standard library, numpy,
+    msgspec, PyYAML and what `exporter` and the model's own requirements bring can be imported.
     """
-
-    kind: ClassVar[str]
-    """The kind of artifact that comes out: `onnx`, unless it is for one runtime only."""
 
     packages: ClassVar[tuple[str, ...]]
     """The distributions whose versions decide what comes out."""
 
     exporter: ClassVar[tuple[str, ...]]
     """What it needs beside the model's own requirements, as pip writes requirements, with bounds."""
-
-    extra: ClassVar[str]
-    """The extra of fdpipe that brings it where the model's own environment is not used; empty where fdpipe itself does."""
-
-    def accepts(self, model: SourceModel) -> bool:
-        """Whether this is the converter for it, from the MLmodel file's own words."""
 
     def risk(self, model: SourceModel) -> str | None:
         """What in this model is code that loading it would run, as "a pickle"; None for a format that cannot hold code."""
@@ -105,14 +94,29 @@ class Converter(Protocol):
         """The original, opened once for all that follows; `MissingExtra` where its library is not installed,
         `ConversionError` for files that cannot be loaded."""
 
+    def predict(self, model: SourceModel, original: Any, features: Batch) -> dict[str, np.ndarray]:  # noqa: ANN401
+        """The original's own answers, under the names that the processor gives those of the export; `ConversionError` for
+        rows that it refuses."""
+
+
+@runtime_checkable
+class Converter(Loader, Protocol):
+    """converter/: one registered format → ONNX, or another kind of artifact. `accepts` is asked in the pipeline's own
+    process, `export` where the original is isolated."""
+
+    kind: ClassVar[str]
+    """The kind of artifact that comes out: `onnx`, unless it is for one runtime only."""
+
+    extra: ClassVar[str]
+    """The extra of fdpipe that brings it where the model's own environment is not used; empty where fdpipe itself does."""
+
+    def accepts(self, model: SourceModel) -> bool:
+        """Whether this is the converter for it, from the MLmodel file's own words."""
+
     def export(self, model: SourceModel, original: Any, folder: Path, precision: Precision) -> Export:  # noqa: ANN401
         """Write the artifact into `folder`, which is empty; outputs are `label` and `probabilities`, or `value`, or the
         model's own. `NotApplicable` for a precision that this format has no export in, `ConversionError` with what the
         exporter said."""
-
-    def predict(self, model: SourceModel, original: Any, features: Batch) -> dict[str, np.ndarray]:  # noqa: ANN401
-        """The original's own answers, under the names that the processor gives those of the export; `ConversionError` for
-        rows that it refuses."""
 
 
 @runtime_checkable

@@ -18,13 +18,19 @@ DTYPES = {
 }
 """MLflow's column types that a graph can take."""
 
+TENSORS = ("bool", *(f"{sign}int{bits}" for bits in (8, 16, 32, 64) for sign in ("", "u")), "float16", "float32", "float64")
+"""The types of a signature's tensors, beside `string`."""
+
+LARGEST_FILE = 2**24
+"""In bytes, of what is read as YAML."""
+
 
 def describe(ref: ModelRef, folder: Path, *, trusted: bool = False) -> SourceModel:
     """The model whose files lie in the folder, as its MLmodel file has it."""
     described = read_mlmodel(folder)
     flavour, settings = flavour_of(described)
     inputs, columns = signature_of(described, "inputs")
-    outputs, _ = signature_of(described, "outputs")
+    outputs, _ = _outputs_of(described)
     serialization = str(settings.get("serialization_format") or flavour)
     return SourceModel(
         ref=ref, flavour=flavour, serialization=serialization, inputs=inputs, outputs=outputs, columns=columns,
@@ -32,24 +38,44 @@ def describe(ref: ModelRef, folder: Path, *, trusted: bool = False) -> SourceMod
     )  # fmt: skip
 
 
+def _outputs_of(described: Mapping[str, Any]) -> tuple[tuple[TensorSpec, ...], bool]:
+    """What the signature says of them; nothing where it has them as objects or lists, which no tensor is."""
+    try:
+        return signature_of(described, "outputs")
+    except SourceError:
+        return (), False
+
+
 def read_mlmodel(folder: Path) -> Mapping[str, Any]:
     """The file's content; `SourceError` where it is none."""
+    found = _read_yaml(folder / "MLmodel")
+    if not isinstance(found, dict) or not isinstance(found.get("flavors"), dict) or not found["flavors"]:
+        raise SourceError("this is no MLflow model: its MLmodel file names no flavors")
+    if wrong := [name for name in found["flavors"] if not isinstance(name, str)]:
+        raise SourceError(
+            f"this is no MLflow model: its MLmodel file names the flavor {str(wrong[0])[:40]!r}, which is no text"
+        )
+    return found
+
+
+def _read_yaml(path: Path) -> Any:  # noqa: ANN401 - whatever stands there
     import yaml
 
     try:
-        found = yaml.safe_load((folder / "MLmodel").read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SourceError(f"this is no MLflow model, its MLmodel file cannot be read: {str(error).splitlines()[0]}") from error
-    if not isinstance(found, dict) or not isinstance(found.get("flavors"), dict):
-        raise SourceError("this is no MLflow model: its MLmodel file names no flavors")
-    return found
+        if (size := path.stat().st_size) > LARGEST_FILE:
+            raise SourceError(f"this is no MLflow model: its file {path.name} has {size:,} bytes, {LARGEST_FILE:,} are allowed")
+        return yaml.safe_load(path.read_text())
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        words = (str(error).splitlines() or [type(error).__name__])[0]
+        raise SourceError(f"this is no MLflow model, its file {path.name} cannot be read: {words}") from error
 
 
 def flavour_of(described: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """The first flavour other than the generic `python_function`, with its settings."""
     flavours = described["flavors"]
     name = next((key for key in flavours if key != "python_function"), "python_function")
-    return name, flavours.get(name) or {}
+    settings = flavours.get(name)
+    return name, settings if isinstance(settings, dict) else {}
 
 
 def flavour_settings(folder: Path, flavour: str) -> Mapping[str, Any]:
@@ -61,16 +87,17 @@ def flavour_settings(folder: Path, flavour: str) -> Mapping[str, Any]:
 def requirements_of(folder: Path) -> tuple[str, ...]:
     """The model's own pinned requirements, as its requirements.txt has them; none where there is no such file."""
     path = folder / "requirements.txt"
-    lines = path.read_text().splitlines() if path.is_file() else []
+    try:
+        lines = path.read_text().splitlines() if path.is_file() else []
+    except UnicodeDecodeError as error:
+        raise SourceError(f"the model's requirements.txt is no text: {error}") from error
     return tuple(line for raw in lines if (line := raw.partition("#")[0].strip()))
 
 
 def python_of(folder: Path) -> str | None:
     """The version of Python in which the model was saved, as `3.11.7`; None where its files do not say."""
-    import yaml
-
     path = folder / "python_env.yaml"
-    found = yaml.safe_load(path.read_text()) if path.is_file() else None
+    found = _read_yaml(path) if path.is_file() else None
     return str(found["python"]) if isinstance(found, dict) and "python" in found else None
 
 
@@ -78,7 +105,7 @@ def flavour_file(folder: Path, key: str) -> Path:
     """The file that the flavour's setting `key` names, which must lie inside the folder."""
     _, settings = flavour_of(read_mlmodel(folder))
     name = str(settings.get(key, ""))
-    path = (folder / name).resolve()
+    path = (folder / name.replace("\0", "")).resolve()
     if not name or not path.is_relative_to(folder.resolve()) or not path.is_file():
         raise SourceError(f"MLmodel names {name!r} as its {key}, which is no file of this model")
     return path
@@ -86,12 +113,15 @@ def flavour_file(folder: Path, key: str) -> Path:
 
 def signature_of(described: Mapping[str, Any], side: str) -> tuple[tuple[TensorSpec, ...], bool]:
     """The specs of one side (`inputs` or `outputs`), and whether they are a data frame's columns."""
-    text = (described.get("signature") or {}).get(side)
-    items = json.loads(text) if text else []
-    columns = any(item.get("type") != "tensor" for item in items)
-    unnamed = side.removesuffix("s")
-    read = _column if columns else _tensor
-    return tuple(read(item, item.get("name") or unnamed) for item in items), columns
+    try:
+        text = (described.get("signature") or {}).get(side)
+        items = json.loads(text) if text else []
+        columns = any(item.get("type") != "tensor" for item in items)
+        unnamed = side.removesuffix("s")
+        read = _column if columns else _tensor
+        return tuple(read(item, str(item.get("name") or unnamed)) for item in items), columns
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise SourceError(f"the signature's {side} cannot be read: {type(error).__name__} {str(error)[:100]}") from error
 
 
 def _column(item: Mapping[str, Any], name: str) -> TensorSpec:
@@ -104,6 +134,10 @@ def _column(item: Mapping[str, Any], name: str) -> TensorSpec:
 def _tensor(item: Mapping[str, Any], name: str) -> TensorSpec:
     spec = item["tensor-spec"]
     dtype = "string" if spec["dtype"] in ("str", "object", "string") else str(spec["dtype"])
+    if dtype != "string" and dtype not in TENSORS:
+        raise SourceError(f"tensor {name!r} of the signature is of type {dtype!r}: it must be one of {', '.join(TENSORS)}")
+    if wrong := [size for size in spec["shape"] if type(size) is not int or size < -1]:
+        raise SourceError(f"tensor {name!r} of the signature has an axis of {wrong[0]!r}: it must be -1 or a whole number")
     axes = ("rows", *(f"{name}_{axis}" for axis in range(1, len(spec["shape"]))))
     shape = tuple(word if size == -1 else size for word, size in zip(axes, spec["shape"], strict=True))
     return TensorSpec(name=name, dtype=dtype, shape=shape)

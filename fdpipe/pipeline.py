@@ -99,7 +99,7 @@ def ship(plan: Plan, record: Record, model: SourceModel, store: Store, releases:
     refusals: list[str] = []
     for name in record.verdict.passed:
         chosen = next(trial for trial in record.trials if trial.candidate.name == name)
-        shipment = (order(plan, chosen), model, record.baseline, chosen, record.data, record.measured, record.verdict)
+        shipment = (order(plan, chosen, record.baseline), model, record.baseline, chosen, record.data, record.measured, record.verdict)
         release = call(package, store, *shipment)
         proof = call(prove, store, release)
         record = replace(record, release=release, proof=proof)

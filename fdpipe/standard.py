@@ -33,7 +33,7 @@ def standard_plan(model: str, **changes: Any) -> Plan:  # noqa: ANN401 - any fie
     basic = Fuse(level=Level.BASIC)
     plan = Plan(
         model=model,
-        target=Target(name="cpu", runtimes=("onnxruntime",), description="a server's processor"),
+        target=Target(name="cpu", runtimes=("onnxruntime", "openvino", "pyfunc"), description="a server's processor"),
         source=Mlflow(),
         data=DataPlan(
             evaluation=MlflowArtifact(artifact="evaluation.npz"), calibration=MlflowArtifact(artifact="calibration.npz")

@@ -188,7 +188,8 @@ class Case:
 
     `flips` labels differ; `largest_difference` (absolute for probabilities, relative for other figures) stands at
     `worst_row`, and `quantiles` of the rows' differences are by name (`p50`, `p90`, `p99`); `cosine` is the smallest, where
-    answers are tensors. `refused` has the original's words where it takes no such rows: then there was nothing to compare.
+    answers are tensors. `excused` rows, which no figure has, are apart by no more than the original's own answers are when
+    their numbers are rounded otherwise. `refused` has the words where such rows are not taken: nothing was compared.
     """
 
     name: str
@@ -198,6 +199,7 @@ class Case:
     quantiles: Mapping[str, float] = field(default_factory=dict)
     cosine: float | None = None
     worst_row: int | None = None
+    excused: int = 0
     refused: str = ""
 
 
@@ -205,7 +207,7 @@ class Case:
 class Parity:
     """The certificate that the export answers like the original. The figures are those of the evaluation rows; `cases` has
     them again, and those of every other set of rows. `cure` says how far the float32 export was from the original, where
-    one in float64 had to take its place. `path` is the certificate as JSON."""
+    one in float64 had to take its place. `path` is the certificate as JSON, with all that identifies both."""
 
     rows: int
     flips: int
@@ -216,6 +218,7 @@ class Parity:
     precision: Precision = Precision.FLOAT32
     cure: str = ""
     path: Path | None = None
+    digest: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fdpipe import __version__
+from fdpipe import __version__, isolation
 from fdpipe.home import home
 from fdpipe.tracking import discreet
 
@@ -35,7 +35,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Everything there is to say of this installation and machine; nothing is changed."""
-    return [*_versions(), *_libraries(), *_extras(), *_places(), *_servers(), *_ports()]
+    return [*_versions(), *_libraries(), *_extras(), _isolation(), *_places(), *_servers(), *_ports()]
 
 
 def _versions() -> Iterator[Finding]:
@@ -58,6 +58,14 @@ def _extras() -> Iterator[Finding]:
             found = _version(name)
             text = f"{name} {found}" if found else f"pip install 'fdpipe[{extra}]' would give {EXTRAS[extra]}"
             yield Finding(subject=f"[{extra}]", level="ok" if found else "note", text=text)
+
+
+def _isolation() -> Finding:
+    """Whether models that hold code can be kept from doing harm."""
+    if lacking := isolation.lacking():
+        text = f"not isolated: {', '.join(lacking)}; models that hold code, as a pickle, are not converted here"
+        return Finding(subject="isolation", level="note", text=text)
+    return Finding(subject="isolation", level="ok", text="originals run without network, and write to their own folder only")
 
 
 def _places() -> Iterator[Finding]:

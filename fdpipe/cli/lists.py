@@ -1,7 +1,10 @@
 """What there is to choose from, what was run, what is stored."""
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from fdpipe.cli.needs import NEEDY, Needs, needs_of
 from fdpipe.cli.result import as_data
 from fdpipe.cli.session import Session
 from fdpipe.cli.tables import age, table
@@ -18,19 +21,33 @@ ROSTER = "registry"
 
 
 def choices(session: Session, room: str | None, config_dirs: tuple[Path, ...]) -> int:
-    """Every group with its names or, of one, each name with what it is."""
+    """Every group with its names or, of one, each name with what it is; of those that need libraries, also which."""
     found = catalog(Path.cwd(), config_dirs)
     if room is not None and room not in (ROSTER, *GROUPS):
         raise ConfigError(f"there is no room {room!r}: {among(room, (ROSTER, *GROUPS))}")
     listed = {group: _about(found, group) for group in ([room] if room else [ROSTER, *GROUPS])}
     if session.as_json:
-        session.give(listed)
+        session.give({group: _with_needs(found, group, names) for group, names in listed.items()})
     elif room is None:
         rows = [(group, ", ".join(names)) for group, names in listed.items() if names]
         session.console().print(table(("", "choices"), rows))
+    elif room in NEEDY:
+        needy = [(name, about, _needs(found, room, name).words) for name, about in listed[room].items()]
+        session.console().print(table((room, "what it is", "what it needs"), needy))
     else:
         session.console().print(table((room, "what it is"), list(listed[room].items())))
     return Exit.DONE
+
+
+def _needs(found: Catalog, group: str, name: str) -> Needs:
+    return needs_of(group, found.choices(group)[name].path)
+
+
+def _with_needs(found: Catalog, group: str, names: dict[str, str]) -> dict[str, Any]:
+    """For machines, the packages too."""
+    if group not in NEEDY:
+        return dict(names)
+    return {name: {"about": about, **asdict(_needs(found, group, name))} for name, about in names.items()}
 
 
 def _about(found: Catalog, group: str) -> dict[str, str]:

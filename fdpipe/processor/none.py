@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fdpipe import pretrained
 from fdpipe.arrays import Batch, check_names, fit
 from fdpipe.artifacts import SourceModel, TensorSpec
 
@@ -18,8 +19,8 @@ class Plain:
     names: tuple[str, ...] = ()
 
     def accepts(self, model: SourceModel) -> bool:
-        """Every model whose inputs are no data frame's columns."""
-        return not model.columns
+        """Every model whose inputs are no data frame's columns, but for texts and images."""
+        return not model.columns and not pretrained.is_processed(model)
 
     def bind(self, model: SourceModel, inputs: Sequence[TensorSpec], folder: Path) -> "Plain":
         """By name; a single input may be called otherwise in the signature than in the graph."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fdpipe import pretrained
 from fdpipe.arrays import Batch, check_names, fit
 from fdpipe.artifacts import SourceModel, TensorSpec
 
@@ -26,8 +27,8 @@ class Tabular:
     columns: tuple[Column, ...] = ()
 
     def accepts(self, model: SourceModel) -> bool:
-        """A model whose signature has columns."""
-        return model.columns
+        """A model whose signature has columns, but for texts and images."""
+        return model.columns and not pretrained.is_processed(model)
 
     def bind(self, model: SourceModel, inputs: Sequence[TensorSpec], folder: Path) -> "Tabular":
         """All columns to the graph's only input, or each to its own: by name, or else in order (an export may rename)."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from fdpipe.artifacts import CheckResult, Outcome, Record, Trial
+from fdpipe.artifacts import CheckResult, Outcome, Parity, Record, Trial
 from fdpipe.plan import Plan
 from fdpipe.progress import Event
 from fdpipe.report import tables, words
@@ -77,6 +77,7 @@ def contents(record: Record, plan: Plan, events: Sequence[Event]) -> dict[str, A
         "checks": _by_candidate(record),
         "untried": _untried(record),
         "certificate": _certificate(record),
+        "cases": tables.cases(record.baseline.parity),
         "calibration": _calibration(record),
         "bars": _bars(events),
         "provenance": _provenance(record, plan),
@@ -169,10 +170,21 @@ def _certificate(record: Record) -> list[tuple[str, str]]:
     worst = "none" if parity.worst_row is None else f"row {parity.worst_row}"
     return [
         ("rows compared", f"{parity.rows:,}"),
-        ("labels that differ", str(parity.flips)),
-        ("largest difference", f"{parity.largest_difference:.2g} (allowed {parity.tolerance:.0e})"),
+        ("labels that differ", f"{parity.flips} ({parity.flips / max(1, parity.rows):.2%})"),
+        _furthest(parity),
         ("worst", worst),
+        ("precision", parity.precision.value),
+        *([("why not float32", parity.cure)] if parity.cure else []),
+        *([("certificate", parity.digest)] if parity.digest else []),
     ]
+
+
+def _furthest(parity: Parity) -> tuple[str, str]:
+    """What the answers are judged by: tensors by their cosine, all others by their difference."""
+    cosine = parity.cases[0].cosine if parity.cases else None
+    if cosine is not None:
+        return "smallest cosine", f"{cosine:.6f}"
+    return "largest difference", f"{words.difference(parity.largest_difference)} (allowed {parity.tolerance:.0e})"
 
 
 def _calibration(record: Record) -> list[tuple[str, str]]:

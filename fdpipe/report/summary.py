@@ -1,11 +1,12 @@
 """The report for machines: figures, not sentences, and the digests by which everything can be found again."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import msgspec
 
-from fdpipe.artifacts import Record, Trial
+from fdpipe.artifacts import Parity, Record, Trial
 from fdpipe.plan import Plan
 from fdpipe.progress import Event
 from fdpipe.report.stages import stage_rows
@@ -30,7 +31,7 @@ def summary(record: Record, plan: Plan, events: Sequence[Event]) -> dict[str, An
         "deployment": record.deployment,
         "proof": record.proof,
         "incumbent": record.incumbent,
-        "parity": record.baseline.parity,
+        "parity": _parity(record.baseline.parity),
         "data": {rows.role: {"rows": rows.count, "digest": rows.digest} for rows in _data(record)},
         "candidates": [_candidate(record, trial) for trial in record.trials],
         "skipped_runtimes": record.skipped_runtimes,
@@ -38,6 +39,11 @@ def summary(record: Record, plan: Plan, events: Sequence[Event]) -> dict[str, An
         "machine": record.measured.machine,
         "stages": stage_rows(events),
     }
+
+
+def _parity(parity: Parity) -> dict[str, Any]:
+    """The certificate's figures; its file is found by the digest."""
+    return {item.name: getattr(parity, item.name) for item in fields(parity) if item.name != "path"}
 
 
 def _data(record: Record) -> list[Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fdpipe.artifacts import Measurement, Outcome, Record, Timing, Trial
+from fdpipe.artifacts import Case, Measurement, Outcome, Parity, Record, Timing, Trial
 from fdpipe.report import words
 
 
@@ -21,11 +21,11 @@ class State(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Column names and rows of as many cells; `states` says of each row what became of its candidate."""
+    """Column names and rows of as many cells; `states` says of each row what became of its candidate, where it has one."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    states: tuple[State, ...]
+    states: tuple[State, ...] = ()
 
 
 def candidates(record: Record) -> Table:
@@ -48,6 +48,13 @@ def latencies(record: Record) -> Table:
         rows=tuple(_latency(record, one, timing) for one, timing in timed),
         states=tuple(states[one.candidate] for one, _ in timed),
     )
+
+
+def cases(parity: Parity) -> Table:
+    """Every set of rows on which the original and its export were compared; their cosine where answers are tensors."""
+    tensors = any(case.cosine is not None for case in parity.cases)
+    columns = ("case", "outcome", "rows", "labels that differ", "largest difference", "99 % are below", *["cosine"] * tensors)
+    return Table(columns=columns, rows=tuple(_case(case, tensors=tensors) for case in parity.cases))
 
 
 def state(record: Record, trial: Trial) -> State:
@@ -120,6 +127,15 @@ def _outcome(record: Record, trial: Trial) -> str:
     if found is State.REFUSED:
         return f"refused: {', '.join(refusals(record, trial.candidate.name))}"
     return f"failed: {trial.reason}" if found is State.FAILED else found.value
+
+
+def _case(case: Case, *, tensors: bool) -> tuple[str, ...]:
+    if case.refused:
+        return case.name, f"not taken: {case.refused}", *[words.DASH] * (4 + tensors)
+    outcome = f"alike; {case.excused} within the original's own rounding" if case.excused else "alike"
+    cosine = words.DASH if case.cosine is None else f"{case.cosine:.6f}"
+    differences = [words.difference(one) for one in (case.largest_difference, case.quantiles.get("p99", 0.0))]
+    return case.name, outcome, f"{case.rows:,}", str(case.flips), *differences, *[cosine] * tensors
 
 
 def _latency(record: Record, measurement: Measurement, timing: Timing) -> tuple[str, ...]:

@@ -20,6 +20,11 @@ def change(value: float | None, reference: float | None) -> str:
     return "±0" if abs(difference) < 5e-5 else f"{difference:+.4f}"
 
 
+def difference(value: float) -> str:
+    """A small difference, two digits."""
+    return "0" if value == 0 else f"{value:.2g}"
+
+
 def ratio(value: Interval | None) -> str:
     """A ratio of times with its interval."""
     return DASH if value is None else f"{value.middle:.2f}× ({value.low:.2f}–{value.high:.2f})"

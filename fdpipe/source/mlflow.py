@@ -13,6 +13,7 @@ from fdpipe.artifacts import ModelRef, SourceModel
 from fdpipe.content import tree_digest
 from fdpipe.errors import SourceError
 from fdpipe.mlmodel import describe
+from fdpipe.quarantine import refuse_links
 from fdpipe.tracking import connect_existing, files_at, shown, told
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Mlflow:
         with told(f"the files of {name} version {version} cannot be found"):
             uri = registry.get_model_version_download_uri(name, version)
         with files_at(uri, self.tracking_uri) as folder:
-            _refuse_links(folder)
+            refuse_links(folder)
             yield folder
 
 
@@ -124,10 +125,3 @@ def _patiently(write: Callable[[], None]) -> None:
             if attempt == TRIES - 1 or not any(word in str(error) for word in ("IntegrityError", "locked")):
                 raise
             time.sleep(0.05 * 2**attempt)
-
-
-def _refuse_links(folder: Path) -> None:
-    root = folder.resolve()
-    for path in folder.rglob("*"):
-        if path.is_symlink() and (path.is_dir() or not path.resolve().is_relative_to(root)):
-            raise SourceError(f"the model's file {path.relative_to(folder)} is a link that leaves its folder: refused")

@@ -11,6 +11,7 @@ from fdpipe.content import tree_digest
 from fdpipe.errors import SourceError
 from fdpipe.interfaces import Dataset, Source
 from fdpipe.plan import DataPlan
+from fdpipe.quarantine import refuse_archives
 from fdpipe.store import stage
 
 
@@ -33,6 +34,7 @@ def fetch(folder: Path, source: Source, ref: ModelRef) -> SourceModel:
     model = source.download(ref, folder / "model")
     if tree_digest(model.path) != ref.digest:
         raise SourceError(f"{ref.name} version {ref.version} has changed since it was pinned: run again")
+    refuse_archives(model.path)
     return model
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from packaging.requirements import Requirement
 
 from fdpipe import shipment, workers
 from fdpipe.arrays import Batch, fit, rows_in, save_arrays, take
@@ -33,6 +34,7 @@ from fdpipe.artifacts import (
 from fdpipe.content import fingerprint, to_json
 from fdpipe.errors import StageError
 from fdpipe.interfaces import Monitor, Processor, Runtime
+from fdpipe.mlmodel import requirements_of
 from fdpipe.plan import Plan
 from fdpipe.store import stage
 
@@ -70,11 +72,13 @@ class ReleaseOrder:
     requirements: Mapping[str, str]
 
 
-def order(plan: Plan, trial: Trial) -> ReleaseOrder:
+def order(plan: Plan, trial: Trial, baseline: Baseline) -> ReleaseOrder:
     """The order for a trial of this plan, with the code and the versions that are installed now."""
     runtime = plan.runtime[trial.candidate.runtime]
-    chosen = (runtime, *plan.monitor.values(), *plan.processor.values())
+    chosen = (runtime, *plan.monitor.values(), workers.build_spec(baseline.processor))
     packages = [name for worker in chosen for name in getattr(type(worker), "packages", ())]
+    if trial.artifact is not None and trial.artifact.kind == "mlflow":
+        packages += [Requirement(line).name for line in requirements_of(trial.artifact.path)]
     return ReleaseOrder(
         service=plan.service_name,
         target=plan.target.name,

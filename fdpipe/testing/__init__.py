@@ -1,7 +1,7 @@
 """A fake for every Protocol, one file a room: deterministic, without ONNX, so that the whole line runs in milliseconds."""
 
 from fdpipe.testing.calibrator import FakeCalibrator
-from fdpipe.testing.converter import FakeConverter
+from fdpipe.testing.converter import FakeConverter, HarmfulConverter
 from fdpipe.testing.dataset import FakeDataset
 from fdpipe.testing.deployer import FakeDeployer
 from fdpipe.testing.gate import FakeCheck
@@ -34,6 +34,7 @@ __all__ = [
     "FakeRuntime",
     "FakeSearch",
     "FakeSource",
+    "HarmfulConverter",
     "HeavyEngine",
     "HeavyRuntime",
     "answer",

@@ -1,6 +1,7 @@
-"""The fake converter."""
+"""The fake converter, and one that does harm."""
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,6 +14,7 @@ from fdpipe.artifacts import (
     Task,
 )
 from fdpipe.interfaces import Export
+from fdpipe.testing.harms import HARMS
 from fdpipe.testing.model import INPUTS, OUTPUTS, FakeModel, answer
 
 
@@ -48,3 +50,44 @@ class FakeConverter:
     def predict(self, model: SourceModel, original: FakeModel, features: Batch) -> dict[str, np.ndarray]:
         """The original's answers."""
         return answer(features, original.wrong_percent)
+
+
+class Moment(StrEnum):
+    """When the harm is done."""
+
+    LOAD = "load"
+    EXPORT = "export"
+    PREDICT = "predict"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HarmfulConverter(FakeConverter):
+    """Does what a model with code in it may do: one of `fdpipe.testing.harms`, to `target`, at its moment. `code` is what
+    it says of its risk; where the harm says something, that is the answer `said` beside the usual ones."""
+
+    harm: str
+    target: str = ""
+    at: Moment = Moment.PREDICT
+    code: str | None = None
+
+    def risk(self, model: SourceModel) -> str | None:
+        """What it was told to say."""
+        return self.code
+
+    def load(self, model: SourceModel) -> FakeModel:
+        """Harm, or load."""
+        self._at(Moment.LOAD)
+        return super().load(model)
+
+    def export(self, model: SourceModel, original: FakeModel, folder: Path, precision: Precision) -> Export:
+        """Harm, or export."""
+        self._at(Moment.EXPORT)
+        return super().export(model, original, folder, precision)
+
+    def predict(self, model: SourceModel, original: FakeModel, features: Batch) -> dict[str, np.ndarray]:
+        """Harm, or answer."""
+        said = self._at(Moment.PREDICT)
+        return super().predict(model, original, features) | ({} if said is None else {"said": np.array([said])})
+
+    def _at(self, moment: Moment) -> str | None:
+        return HARMS[self.harm](self.target) if moment is self.at else None

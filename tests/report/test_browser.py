@@ -41,7 +41,9 @@ def look(folder: Path, record: Record, width: int, *flags: str) -> str:
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("record", [example.deployed(), example.rejected()], ids=["deployed", "rejected"])
+@pytest.mark.parametrize(
+    "record", [example.deployed(), example.rejected(), example.cured()], ids=["deployed", "rejected", "cured"]
+)
 def test_it_never_scrolls_sideways(tmp_path: Path, record: Record, width: int) -> None:
     found = re.search(r"width=(\d+)", look(tmp_path, record, width))
     assert found is not None

@@ -51,6 +51,30 @@ class TestPage:
         assert start < seen.index("http://127.0.0.1:3000") < seen.index("Candidates")
         assert "takes 0.47 (0.46–0.48) of the baseline's time" in seen
 
+    def test_it_has_the_certificate(self, tmp_path: Path) -> None:
+        seen = text(html(tmp_path, example.deployed()))
+        assert "labels that differ 0 (0.00%)" in seen
+        assert "precision float32" in seen
+        assert "extreme alike; 2 within the original's own rounding 647 0 2e-06 1.1e-06" in seen
+        assert "Found array with 0 sample(s) (shape=(0, 64)) while a minimum of 1 is required by LogisticRegression." in seen
+        assert "why not float32" not in seen
+        cured = text(html(tmp_path, example.cured()))
+        assert "precision float64 why not float32 in float32, the export answers otherwise on the rows" in cured
+
+    def test_tensors_have_a_cosine(self, tmp_path: Path) -> None:
+        record = example.deployed()
+        first, *others = record.baseline.parity.cases
+        parity = replace(record.baseline.parity, cases=(replace(first, cosine=0.99999987), *others))
+        seen = text(html(tmp_path, replace(record, baseline=replace(record.baseline, parity=parity))))
+        assert "smallest cosine 1.000000" in seen
+
+    def test_a_certificate_of_the_data_alone(self, tmp_path: Path) -> None:
+        record = example.deployed()
+        bare = replace(record.baseline.parity, cases=(), digest="")
+        seen = text(html(tmp_path, replace(record, baseline=replace(record.baseline, parity=bare), proof=None)))
+        assert "rows compared 360" in seen
+        assert "99 % are below" not in seen
+
     def test_a_rejection_says_which_check_and_what_goes_on_running(self, tmp_path: Path) -> None:
         seen = text(html(tmp_path, example.rejected()))
         assert "quality: onnxruntime/none lost 0.0000 accuracy" in seen
@@ -151,6 +175,18 @@ class TestTables:
         bare = replace(first, evaluation=replace(first.evaluation, quality={"accuracy": None, "f1": 0.9}))
         table = tables.candidates(replace(record, trials=(bare, *record.trials[1:])))
         assert table.rows[0][1] == "– (–)"
+
+    def test_cases(self) -> None:
+        parity = example.deployed().baseline.parity
+        table = tables.cases(parity)
+        assert table.columns == ("case", "outcome", "rows", "labels that differ", "largest difference", "99 % are below")
+        assert table.rows[0] == ("evaluation", "alike", "360", "0", "4.2e-07", "3.6e-07")
+        assert table.rows[3] == ("empty", f"not taken: {example.NO_SAMPLE}", *"––––")
+        tensors = replace(parity, cases=(replace(parity.cases[0], cosine=0.99999987), parity.cases[3]))
+        table = tables.cases(tensors)
+        assert table.columns[-1] == "cosine"
+        assert [row[-1] for row in table.rows] == ["1.000000", "–"]
+        assert {len(row) for row in table.rows} == {len(table.columns)}
 
     def test_latencies(self) -> None:
         table = tables.latencies(example.deployed())
@@ -272,6 +308,9 @@ class TestSummary:
         assert static["measurement"]["timings"][0]["ratio"]["middle"] == 0.45
         assert static["calibration"] == {"method": "minmax", "rows": 287, "coverage": 0.99874}
         assert found["data"]["calibration"]["rows"] == 287
+        assert [case["name"] for case in found["parity"]["cases"]][:2] == ["evaluation", "alone"]
+        assert found["parity"]["digest"] == example.DIGEST
+        assert "path" not in found["parity"]
         assert found["stages"][0] == {"step": "resolve", "depth": 0, "outcome": "done", "seconds": 0.41, "detail": ""}
 
     def test_a_rejection(self, tmp_path: Path) -> None:

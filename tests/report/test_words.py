@@ -14,6 +14,8 @@ from fdpipe.report import words
         (words.change(0.9712, 0.97), "+0.0012"),
         (words.change(0.97, 0.97), "±0"),
         (words.change(0.97, None), "–"),
+        (words.difference(0.0), "0"),
+        (words.difference(4.17e-7), "4.2e-07"),
         (words.milliseconds(0.12), "0.120 ms"),
         (words.milliseconds(121.0), "121 ms"),
         (words.milliseconds(1234.0), "1,234 ms"),

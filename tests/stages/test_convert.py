@@ -1,5 +1,7 @@
 """convert: the certificate, and what is refused."""
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,17 +12,17 @@ import pandas as pd
 import pytest
 
 from fdpipe import workers
-from fdpipe.arrays import Batch
-from fdpipe.artifacts import Baseline, Precision, Rows, SourceModel, Task
+from fdpipe.arrays import Batch, rows_in
+from fdpipe.artifacts import Artifact, Baseline, Precision, Rows, SourceModel, Task
 from fdpipe.converter.onnx import Onnx
 from fdpipe.converter.sklearn import Sklearn
-from fdpipe.errors import ConversionError, SourceError
-from fdpipe.interfaces import Converter, Export, Processor, Runtime
-from fdpipe.plan import Conversion, Tolerance
+from fdpipe.errors import ConversionError, OriginalLost, SourceError, StageError
+from fdpipe.interfaces import Converter, Engine, Export, Processor, Runtime, Session
+from fdpipe.plan import Conversion, Isolation, Tolerance
 from fdpipe.processor.none import Plain
 from fdpipe.processor.tabular import Tabular
 from fdpipe.runtime.onnxruntime import OnnxRuntime
-from fdpipe.stages.convert import compare, convert
+from fdpipe.stages.convert import convert
 from fdpipe.store import LocalStore
 from fdpipe.testing import FakeConverter, FakeDataset, FakeProcessor, FakeRuntime, FakeSource
 from tests.models import people, people_model, rows_of, saved_onnx, saved_sklearn, two_inputs
@@ -28,6 +30,12 @@ from tests.models import people, people_model, rows_of, saved_onnx, saved_sklear
 CONVERTERS: Mapping[str, Converter] = {"onnx": Onnx(), "sklearn": Sklearn()}
 PROCESSORS: Mapping[str, Processor] = {"none": Plain(), "tabular": Tabular()}
 RUNTIMES: Mapping[str, Runtime] = {"onnxruntime": OnnxRuntime()}
+HERE = Conversion(isolation=Isolation.IN_PROCESS)
+"""How the original is kept apart has its own tests."""
+
+NEIGHBOURS = ["numpy.dtype", "sklearn.metrics._dist_metrics.EuclideanDistance64", "sklearn.neighbors._kd_tree.KDTree"]
+
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture
@@ -49,7 +57,7 @@ def people_rows(store: LocalStore, rows: int = 300) -> Rows:
 
 def converted(store: LocalStore, model: SourceModel, rows: Rows, **changes: Any) -> Baseline:  # noqa: ANN401
     settings: dict[str, Any] = {
-        "converters": CONVERTERS, "processors": PROCESSORS, "runtimes": RUNTIMES, "how": Conversion(), "tolerance": Tolerance()
+        "converters": CONVERTERS, "processors": PROCESSORS, "runtimes": RUNTIMES, "how": HERE, "tolerance": Tolerance()
     }  # fmt: skip
     return convert(store, model=model, rows=rows, **settings | changes)
 
@@ -72,6 +80,13 @@ def test_a_pipeline_with_strings_and_missing_values(store: LocalStore, people_so
     again = processor.finish(engine.run(processor.prepare(rows.load().features)))
     assert again["label"].tolist() == answers["label"].tolist()
     assert [spec.shape for spec in baseline.artifact.inputs] == [("rows", 1)] * 3
+
+
+def test_the_certificate_is_the_same_from_a_process_of_its_own(store: LocalStore, people_source: SourceModel) -> None:
+    rows = people_rows(store)
+    here, there = (converted(store, people_source, rows, how=how).parity for how in (HERE, Conversion()))
+    assert here.cases == there.cases
+    assert here.digest == there.digest
 
 
 def test_a_model_of_two_inputs(store: LocalStore) -> None:
@@ -121,7 +136,7 @@ def test_weights_beside_the_graph_count(store: LocalStore) -> None:
 def test_the_second_time_it_is_reused(store: LocalStore, people_source: SourceModel) -> None:
     rows = people_rows(store)
     first = converted(store, people_source, rows)
-    arguments = (CONVERTERS, PROCESSORS, RUNTIMES, people_source, rows, Conversion())
+    arguments = (CONVERTERS, PROCESSORS, RUNTIMES, people_source, rows, HERE)
     assert convert.is_stored(store, *arguments, Tolerance())
     assert converted(store, people_source, rows) == first
     assert not convert.is_stored(store, *arguments, Tolerance(flips=1))
@@ -131,21 +146,22 @@ def test_the_entry_holds_the_model_and_the_answers_only(store: LocalStore, peopl
     baseline = converted(store, people_source, people_rows(store))
     entry = baseline.reference.path.parent
     names = {file.relative_to(entry).as_posix() for file in entry.rglob("*") if file.is_file()}
-    assert names == {"model/model.onnx", "reference.npz", "value.json", "files.json"}
+    assert names == {"float32/model/model.onnx", "parity.json", "reference.npz", "value.json", "files.json"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Perturbed:
-    """A converter whose original answers one row otherwise than its export."""
+    """A converter whose original answers one row of the data otherwise than its export; in float64 too, unless `cured`."""
 
     kind: ClassVar[str] = "onnx"
     packages: ClassVar[tuple[str, ...]] = ()
     exporter: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str] = ""
 
-    row: int
+    row: int = 0
     by: float = 0.0
     flip: bool = False
+    in_double: str = ""
 
     def accepts(self, model: SourceModel) -> bool:
         return True
@@ -157,13 +173,16 @@ class Perturbed:
         return Sklearn().load(model)
 
     def export(self, model: SourceModel, original: Any, folder: Path, precision: Precision) -> Export:  # noqa: ANN401
+        if precision is Precision.FLOAT64 and self.in_double:
+            raise ConversionError(self.in_double)
         return Sklearn().export(model, original, folder, precision)
 
     def predict(self, model: SourceModel, original: Any, features: Batch) -> dict[str, np.ndarray]:  # noqa: ANN401
         answers = Sklearn().predict(model, original, features)
-        answers["probabilities"][self.row, 0] += self.by
-        if self.flip:
-            answers["label"][self.row] = "maybe"[: answers["label"].dtype.itemsize // 4]
+        if len(answers["label"]) == 300:
+            answers["probabilities"][self.row, 0] += self.by
+            if self.flip:
+                answers["label"][self.row] = "maybe"[: answers["label"].dtype.itemsize // 4]
         return answers
 
 
@@ -173,11 +192,18 @@ def test_another_probability_is_shown_with_its_row(store: LocalStore, people_sou
     ) as caught:
         converted(store, people_source, people_rows(store), converters={"p": Perturbed(row=271, by=0.02)})
     assert "\n" not in str(caught.value)
+    assert "; in float64, the export answers otherwise: the largest difference is 0.0" in str(caught.value)
 
 
 def test_another_label_is_shown_with_its_row(store: LocalStore, people_source: SourceModel) -> None:
     with pytest.raises(ConversionError, match=r"1 of 300 rows have another label, 0 are allowed; row 3: original label 'may'"):
         converted(store, people_source, people_rows(store), converters={"p": Perturbed(row=3, flip=True)})
+
+
+def test_what_the_export_in_float64_is_refused_for_is_said_too(store: LocalStore, people_source: SourceModel) -> None:
+    converter = Perturbed(row=3, flip=True, in_double="the exporter knows no doubles")
+    with pytest.raises(ConversionError, match=r"row 3: .*; in float64, the exporter knows no doubles; to see it again: /.*"):
+        converted(store, people_source, people_rows(store), converters={"p": converter})
 
 
 def test_more_is_allowed_where_the_plan_says_so(store: LocalStore, people_source: SourceModel) -> None:
@@ -194,8 +220,28 @@ def test_a_refused_export_is_not_kept(store: LocalStore, people_source: SourceMo
     assert store.entries() == []
 
 
-def test_a_forest_behind_a_scaler_differs_in_earnest(store: LocalStore) -> None:
-    """Scaled in float32, some values fall on the other side of a tree's threshold than scaled in float64."""
+def test_the_certificate_has_every_case(store: LocalStore, people_source: SourceModel) -> None:
+    """The original imputes ages, knows no missing number of children, and takes no empty batch."""
+    parity = converted(store, people_source, people_rows(store)).parity
+    cases = {case.name: case for case in parity.cases}
+    assert list(cases) == ["evaluation", "alone", "many", "empty", "missing", "extreme", "unseen"]
+    assert [cases[name].rows for name in ("evaluation", "alone", "many", "unseen")] == [300, 1, 1024, 2]
+    assert "minimum of 1 is required" in cases["empty"].refused
+    assert (cases["missing"].rows, cases["missing"].refused) == (4, "")  # of the blocks, that of the children is left out
+    assert cases["extreme"].rows == 27
+    assert all(case.largest_difference < 1e-5 and not case.flips for case in parity.cases)
+    assert parity.path is not None
+    written = json.loads(parity.path.read_text())
+    assert written["model"] == {"name": "tiny", "version": "1", "digest": people_source.digest}
+    assert written["export"]["digest"]
+    assert set(written["converter"]["versions"]) >= {"scikit-learn", "skl2onnx", "onnx"}
+    assert (written["precision"], written["cure"], written["label_flip_rate"]) == ("float32", "", 0)
+    assert [case["name"] for case in written["cases"]] == list(cases)
+
+
+def test_a_forest_behind_a_scaler_is_cured_in_float64(store: LocalStore) -> None:
+    """Scaled in float32, some values fall on the other side of a tree's threshold than scaled in float64: on four rows of
+    this data none does, but rows at the thresholds do."""
     from sklearn.datasets import load_breast_cancer
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.pipeline import make_pipeline
@@ -204,8 +250,90 @@ def test_a_forest_behind_a_scaler_differs_in_earnest(store: LocalStore) -> None:
     frame, label = load_breast_cancer(return_X_y=True, as_frame=True)
     estimator = make_pipeline(StandardScaler(), RandomForestClassifier(50, random_state=0)).fit(frame[:300], label[:300])
     model = stored(store, saved_sklearn, estimator, frame)
-    with pytest.raises(ConversionError, match=r"largest difference is 0\.0\d+, .*; row \d+: original label \d, probabilities"):
-        converted(store, model, rows_of(store.root / "given" / "rows", frame))
+    baseline = converted(store, model, rows_of(store.root / "given" / "rows", frame[300:304]))
+    assert baseline.parity.precision is Precision.FLOAT64
+    told = r"in float32, the export answers otherwise on the rows 'thresholds': .*; row \d+: original label \d, probabilities"
+    assert re.match(told, baseline.parity.cure)
+    assert [spec.dtype for spec in baseline.artifact.inputs] == ["float64"]
+    assert baseline.artifact.path.is_file()
+    assert not list(baseline.reference.path.parent.glob("float32"))
+    by_name = {case.name: case for case in baseline.parity.cases}
+    assert by_name["thresholds"].rows > 1000
+
+
+def test_neighbours_that_are_equally_far_end_in_an_error_or_a_cure(store: LocalStore) -> None:
+    """Of 899 digits two have neighbours so equally far that float32 takes others: 0.2 %."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+    from sklearn.neighbors import KNeighborsClassifier
+
+    features, rows, label, _ = train_test_split(*load_digits(return_X_y=True), test_size=0.5, random_state=0)
+    estimator = KNeighborsClassifier(4).fit(features, label)
+    model = stored(store, saved_sklearn, estimator, features, skops_trusted_types=NEIGHBOURS)
+    try:
+        told = converted(store, model, rows_of(store.root / "given" / "rows", {"input": rows})).parity.cure
+    except ConversionError as error:
+        told = f"in float32, {error}"
+    assert told.startswith("in float32, the export answers otherwise: 2 of 899 rows have another label, 0 are allowed; row")
+
+
+def test_an_original_that_is_lost_ends_it(store: LocalStore, people_source: SourceModel) -> None:
+    class Lost(Perturbed):
+        def predict(self, model: SourceModel, original: Any, features: Batch) -> dict[str, np.ndarray]:  # noqa: ANN401
+            if np.isnan(features["age"]).all():
+                raise OriginalLost("the original was ended by SIGSEGV while it answered")
+            return super().predict(model, original, features)
+
+    with pytest.raises(OriginalLost, match="SIGSEGV while it answered; to see it again"):
+        converted(store, people_source, people_rows(store), converters={"p": Lost()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picky(OnnxRuntime):
+    """Refuses batches of so many rows, or to open anything."""
+
+    refused: int | None = None
+
+    def open(self, artifact: Artifact, session: Session) -> Engine:
+        if self.refused is None:
+            raise StageError("it opens nothing")
+        return PickyEngine(super().open(artifact, session), self.refused)
+
+
+class PickyEngine:
+    def __init__(self, engine: Engine, refused: int) -> None:
+        self.engine, self.refused = engine, refused
+
+    def run(self, batch: Batch) -> dict[str, np.ndarray]:
+        if rows_in(batch) == self.refused:
+            raise StageError("there are too few rows")
+        return self.engine.run(batch)
+
+    def close(self) -> None:
+        self.engine.close()
+
+
+def two_rows(store: LocalStore) -> tuple[SourceModel, Rows]:
+    model = stored(store, saved_onnx, two_inputs())
+    return model, rows_of(store.root / "given" / "rows", {"a": np.ones((40, 3)), "b": np.ones((40, 2))})
+
+
+def test_an_export_need_not_take_an_empty_batch(store: LocalStore) -> None:
+    parity = converted(store, *two_rows(store), runtimes={"o": Picky(refused=0)}).parity
+    empty = next(case for case in parity.cases if case.name == "empty")
+    assert empty.refused == "the export takes none: there are too few rows"
+
+
+def test_an_export_that_refuses_what_the_original_answers_is_told(store: LocalStore) -> None:
+    with pytest.raises(
+        ConversionError, match="the export refuses what the original answers: there are too few rows; there is no"
+    ):
+        converted(store, *two_rows(store), runtimes={"o": Picky(refused=1)})
+
+
+def test_an_export_that_cannot_be_opened_is_told(store: LocalStore) -> None:
+    with pytest.raises(ConversionError, match="the export cannot be opened: it opens nothing; there is no export in float64"):
+        converted(store, *two_rows(store), runtimes={"o": Picky()})
 
 
 @pytest.mark.parametrize(
@@ -242,44 +370,7 @@ def test_fakes_need_no_onnx(store: LocalStore) -> None:
     ref = source.resolve("fake@candidate")
     model = source.download(ref, store.root / "given" / "fetched")
     rows = rows_of(store.root / "given" / "rows", FakeDataset().read(ref).features)
-    arguments: tuple[Any, ...] = ({"fake": FakeProcessor()}, {"fake": FakeRuntime()}, model, rows, Conversion(), Tolerance())
+    arguments: tuple[Any, ...] = ({"fake": FakeProcessor()}, {"fake": FakeRuntime()}, model, rows, HERE, Tolerance())
     assert convert(store, {"fake": FakeConverter()}, *arguments).parity.flips == 0
     with pytest.raises(ConversionError, match="answers otherwise"):
         convert(store, {"fake": FakeConverter(drift_percent=100)}, *arguments)
-
-
-class TestCompare:
-    def answers(self, *values: float) -> Mapping[str, np.ndarray]:
-        return {"value": np.array(values, np.float32).reshape(-1, 1)}
-
-    def test_values_are_compared_relatively(self) -> None:
-        parity = compare(Task.REGRESSION, self.answers(1000, 2000), self.answers(1000.05, 2000), Tolerance())
-        assert parity.largest_difference == pytest.approx(5e-5, rel=0.01)
-        assert parity.worst_row == 0
-
-    @pytest.mark.parametrize("other", [1000.2, np.nan, np.inf])
-    def test_too_far(self, other: float) -> None:
-        with pytest.raises(ConversionError, match=r"row 1: original value \[1000\.\]"):
-            compare(Task.REGRESSION, self.answers(1, 1000), self.answers(1, other), Tolerance())
-
-    def test_close_to_zero_rounding_is_not_held_against_it(self) -> None:
-        parity = compare(Task.REGRESSION, self.answers(1e-9, 100), self.answers(2e-9, 100), Tolerance())
-        assert parity.largest_difference < 1e-6
-
-    def test_missing_values_on_both_sides_are_the_same(self) -> None:
-        assert compare(Task.TENSORS, self.answers(np.nan, np.inf, 1), self.answers(np.nan, np.inf, 1), Tolerance()).flips == 0
-
-    def test_all_zeros(self) -> None:
-        assert compare(Task.REGRESSION, self.answers(0, 0), self.answers(0, 0), Tolerance()).largest_difference == 0
-
-    def test_other_names_and_shapes(self) -> None:
-        with pytest.raises(ConversionError, match="has no answer 'value': it has other"):
-            compare(Task.TENSORS, self.answers(1), {"other": np.ones((1, 1))}, Tolerance())
-        with pytest.raises(ConversionError, match=r"value has the shape \(1,\), the original's \(1, 1\)"):
-            compare(Task.TENSORS, self.answers(1), {"value": np.ones(1)}, Tolerance())
-
-
-@pytest.mark.parametrize("field", ["flips", "probabilities", "values"])
-def test_tolerances_are_not_negative(field: str) -> None:
-    with pytest.raises(ValueError, match="must not be negative"):
-        Tolerance(**{field: -1})
