@@ -5,7 +5,7 @@ READY := .venv/.ready
 FORMATS := .venv/.formats
 MODELS := $(patsubst registry/%/model.yaml,%,$(wildcard registry/*/model.yaml))
 
-.PHONY: setup run run-all smoke stop test test-all check bench docs clean $(addprefix run-,$(MODELS))
+.PHONY: setup run run-all smoke stop test test-all check bench formats docs clean $(addprefix run-,$(MODELS))
 
 run: run-digits
 
@@ -49,6 +49,10 @@ bench: $(READY)
 
 bench-%: $(READY)
 	$(BIN)/python -m bench $*
+
+# Every format, in an environment for each family of libraries, and the architectures of transformers. Half an hour.
+formats: $(FORMATS)
+	$(BIN)/python -m bench.formats; table=$$?; $(BIN)/python -m bench.architectures && exit $$table
 
 docs: $(READY)
 	$(BIN)/python -m bench.reference

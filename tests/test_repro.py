@@ -16,7 +16,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from fdpipe import repro
-from fdpipe.arrays import Batch, load_arrays
+from fdpipe.arrays import Batch, load_arrays, save_arrays
 from fdpipe.artifacts import Artifact, SourceModel
 from fdpipe.content import file_digest
 from fdpipe.converter.onnx import Onnx
@@ -338,7 +338,7 @@ def test_the_program_tells_other_labels_and_what_has_no_counterpart(tmp_path: Pa
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    np.savez(tmp_path / "inputs.npz", **{"tensors/x": X["x"], "records/text": np.array(["a"])})
+    save_arrays(tmp_path / "inputs.npz", {"tensors/x": X["x"], "records/text": np.array(["a"])})
     archive = np.load(tmp_path / "inputs.npz")
     assert run.under(archive, "records")["text"].dtype == object
     run.compare(artifact_of(tmp_path, model).path, run.under(archive, "tensors"), {"label": np.array([9, 9])})

@@ -42,6 +42,7 @@ FAMILIES: Mapping[str, Family] = {
         Family(
             name="paddle", modules=("make_paddle",), requirements=("paddlepaddle>=3.3,<3.4", "setuptools>=60,<82")
         ),
+        Family(name="jax", modules=("make_jax",), requirements=("jax>=0.10,<0.11", "flax>=0.12,<0.13")),
         Family(name="spark", modules=("make_spark",), requirements=("pyspark>=4.3,<4.4",)),
     )
 }  # fmt: skip

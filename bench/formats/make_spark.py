@@ -1,4 +1,5 @@
-"""Samples of Spark ML's pipelines; they need a Java virtual machine."""
+"""Samples of Spark ML's pipelines; they need a Java virtual machine. They are trusted since there is no wheel of pyspark: for
+models that are not, nothing is built."""
 
 import functools
 import sys
@@ -42,7 +43,7 @@ def bunch(name: str, names: str) -> Any:  # noqa: ANN401 - a data frame
     return found.data.iloc[:, : len(names)].set_axis(list(names), axis=1).assign(label=found.target.astype(float))
 
 
-@SAMPLES.add("Spark ML", "scaler and logistic regression", *SPARK)
+@SAMPLES.add("Spark ML", "scaler and logistic regression", *SPARK, trusted=True)
 def spark_classifier(folder: Path) -> Arrays:
     from pyspark.ml.classification import LogisticRegression
     from pyspark.ml.feature import StandardScaler, VectorAssembler
@@ -56,7 +57,7 @@ def spark_classifier(folder: Path) -> Arrays:
     return save(stages, folder, bunch("breast_cancer", "abcde"), list("abcde"))
 
 
-@SAMPLES.add("Spark ML", "linear regression", *SPARK)
+@SAMPLES.add("Spark ML", "linear regression", *SPARK, trusted=True)
 def spark_regressor(folder: Path) -> Arrays:
     from pyspark.ml.feature import VectorAssembler
     from pyspark.ml.regression import LinearRegression

@@ -1,4 +1,4 @@
-"""Networks of transformers whose own words cannot be exported, in other words that mean the same."""
+"""Networks of transformers that cannot be exported as they are, in other words that mean the same."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,9 +6,16 @@ if TYPE_CHECKING:
     import torch
 
 
+LAST_TOKEN_FIRST = ("mbart", "plbart")
+"""Types of models whose decoder begins with the last token of the text, its language, and not with one of its own."""
+
+
 def exportable(network: Any) -> Any:  # noqa: ANN401 - a PreTrainedModel
     """The network, or one of the same weights: classifiers with encoder and decoder (BART, T5 and their relatives) take what
-    stands at a text's last end token by a selection whose size depends on the texts."""
+    stands at a text's last end token by a selection whose size depends on the texts. A mixture of experts asks them all in
+    one product, since asking each for its own tokens is no graph, either."""
+    if hasattr(network, "set_experts_implementation") and any(hasattr(part, "num_experts") for part in network.modules()):
+        network.set_experts_implementation("batched_mm")
     body = getattr(network, "model", None) or getattr(network, "transformer", None)
     if not getattr(network.config, "is_encoder_decoder", False) or not hasattr(network, "classification_head") or body is None:
         return network
@@ -19,7 +26,7 @@ def _classifies_last_end(network: Any, body: Any) -> "torch.nn.Module":  # noqa:
     import torch
     from transformers.modeling_outputs import SequenceClassifierOutput
 
-    end = network.config.eos_token_id
+    settings = network.config
 
     class ClassifiesLastEnd(torch.nn.Module):  # type: ignore[misc]
         """The same classifier, with the place of the last end token counted."""
@@ -29,13 +36,17 @@ def _classifies_last_end(network: Any, body: Any) -> "torch.nn.Module":  # noqa:
             self.body, self.head = body, network.classification_head
 
         def forward(self, input_ids: Any, attention_mask: Any = None, return_dict: bool = True) -> Any:  # noqa: ANN401
-            begun = {}
-            if hasattr(network, "transformer"):  # T5 itself shifts only where it classifies
-                start = torch.full_like(input_ids[:, :1], network.config.decoder_start_token_id)
-                begun["decoder_input_ids"] = torch.cat([start, input_ids[:, :-1]], dim=1)
-            hidden = self.body(input_ids=input_ids, attention_mask=attention_mask, use_cache=False, **begun)[0]
+            start = torch.full_like(input_ids[:, :1], settings.decoder_start_token_id or 0)
+            if settings.model_type in LAST_TOKEN_FIRST:
+                start = torch.gather(input_ids, 1, input_ids.ne(settings.pad_token_id).sum(dim=1, keepdim=True) - 1)
+            hidden = self.body(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                decoder_input_ids=torch.cat([start, input_ids[:, :-1]], dim=1),
+                use_cache=False,
+            )[0]
             places = torch.arange(input_ids.shape[1], device=input_ids.device)
-            last = (input_ids.eq(end).to(places.dtype) * places).amax(dim=1)
+            last = (input_ids.eq(settings.eos_token_id).to(places.dtype) * places).amax(dim=1)
             there = last.reshape(-1, 1, 1).expand(-1, 1, hidden.shape[-1])
             return SequenceClassifierOutput(logits=self.head(torch.gather(hidden, 1, there).squeeze(1)))
 

@@ -173,15 +173,15 @@ def moved(rows: Batch, seed: int) -> dict[str, np.ndarray]:
     return found
 
 
-def cells_of(batch: Batch, kinds: str) -> list[Cell]:
-    """The cells of these kinds, at most `MOST_CELLS`."""
-    found = [cell for name, array in batch.items() if array.dtype.kind in kinds for cell in _places(name, array)]
+def cells_of(batch: Batch, kinds: str, *, whole: bool = True) -> list[Cell]:
+    """The cells of these kinds, at most `MOST_CELLS`. A large tensor is one, or has one for each number if not `whole`."""
+    found = [cell for name, array in batch.items() if array.dtype.kind in kinds for cell in _places(name, array, whole=whole)]
     return [found[number] for number in _some(len(found), MOST_CELLS)]
 
 
-def _places(name: str, array: np.ndarray) -> Iterator[Cell]:
+def _places(name: str, array: np.ndarray, *, whole: bool) -> Iterator[Cell]:
     axes = array.shape[1:]
-    if np.prod(axes) > MOST_CELLS:
+    if whole and np.prod(axes) > MOST_CELLS:
         yield Cell(name, (...,))
     else:
         yield from (Cell(name, place) for place in np.ndindex(*axes))

@@ -111,7 +111,7 @@ def _leading(inputs_of_trees: InputsOfTrees, features: Batch, random: np.random.
     """Which cells change an element of the trees' inputs, by its tensor and number."""
     row = take(features, random.integers(rows_in(features), size=1))
     found: dict[tuple[str, int], list[Cell]] = {}
-    for cell in cells_of(features, "fiu"):
+    for cell in cells_of(features, "fiu", whole=False):
         column = place_of(features, cell)
         known = column[np.isfinite(column)]
         if known.size == 0 or known.min() == known.max():

@@ -202,7 +202,7 @@ def test_what_cannot_be_loaded_is_one_clear_line(normalized: SourceModel, tmp_pa
 
 MINILM_TEXTS = (
     *SENTENCES,
-    *(" ".join(["A sentence of growing length about rivers, cities and machine learning."] * count) for count in range(1, 40)),
+    *(" ".join(["Rivers, cities, machine learning."] * count) for count in range(1, 40)),
     "", " ", "a", "?", "Ünïcödé: Straße, naïve café, Ærøskøbing", "東京は日本の首都です。", "مرحبا بالعالم", "Привет, мир!",
     "नमस्ते दुनिया", "😀 👍🏽 👩‍👩‍👧‍👦 emoji", "x" * 3000, "line\nbreak\tand tab", "  leading and trailing  ", "UPPER lower MiXeD",
     "1,234.56 € on 2026-11-24", "https://example.org/a?b=c#d", "[CLS] [SEP] [MASK]", "e\u0301 and é", "\u200bzero\u200bwidth",

@@ -72,6 +72,18 @@ def test_both_sides_of_a_split_are_met(tmp_path: Path, frame: pd.DataFrame, behi
     np.testing.assert_array_equal(again["a"], rows["a"])
 
 
+def test_the_numbers_of_a_wide_tensor_are_set_one_by_one(tmp_path: Path) -> None:
+    from sklearn.tree import DecisionTreeRegressor
+
+    features = np.random.default_rng(0).uniform(0, 1, (100, 400))
+    estimator = DecisionTreeRegressor(max_depth=6, random_state=0).fit(features, features.sum(axis=1))
+    artifact, processor = exported(tmp_path, estimator, features)
+    rows = rows_at_thresholds(artifact, processor, {"input": features})
+    assert rows is not None
+    changed = [(features == row).sum(axis=1).max() for row in rows["input"]]
+    assert set(changed) <= {399, 400}
+
+
 def test_whole_numbers_stay_whole(tmp_path: Path) -> None:
     from sklearn.compose import make_column_transformer
     from sklearn.pipeline import make_pipeline
