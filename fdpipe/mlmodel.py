@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,14 @@ def describe(ref: ModelRef, folder: Path, *, trusted: bool = False) -> SourceMod
     )  # fmt: skip
 
 
+@lru_cache(maxsize=64)
+def _parsed(path: Path, written_ns: int, size: int) -> Any:  # noqa: ANN401 - whatever stands there
+    """Every converter asks for the same file; the parameters that are not used tell it from a changed one."""
+    import yaml
+
+    return yaml.safe_load(path.read_text())
+
+
 def _outputs_of(described: Mapping[str, Any]) -> tuple[tuple[TensorSpec, ...], bool]:
     """What the signature says of them; nothing where it has them as objects or lists, which no tensor is."""
     try:
@@ -62,9 +71,11 @@ def _read_yaml(path: Path) -> Any:  # noqa: ANN401 - whatever stands there
     import yaml
 
     try:
-        if (size := path.stat().st_size) > LARGEST_FILE:
-            raise SourceError(f"this is no MLflow model: its file {path.name} has {size:,} bytes, {LARGEST_FILE:,} are allowed")
-        return yaml.safe_load(path.read_text())
+        found = path.stat()
+        if found.st_size > LARGEST_FILE:
+            told = f"has {found.st_size:,} bytes, {LARGEST_FILE:,} are allowed"
+            raise SourceError(f"this is no MLflow model: its file {path.name} {told}")
+        return _parsed(path, found.st_mtime_ns, found.st_size)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         words = (str(error).splitlines() or [type(error).__name__])[0]
         raise SourceError(f"this is no MLflow model, its file {path.name} cannot be read: {words}") from error

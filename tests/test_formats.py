@@ -18,7 +18,8 @@ from bench.formats.samples import Made, Samples, read
 from fdpipe.plan import Isolation
 
 MADE = Made(
-    name="some", format="Some", serialization="file", versions={"some": "1.2"}, trusted=False, runtime="onnxruntime", settings={}
+    name="some", format="Some", serialization="file", versions={"some": "1.2"}, trusted=False, runtime="onnxruntime",
+    settings={},
 )  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def test_what_cannot_be_made_says_why(tmp_path: Path) -> None:
 def test_a_module_that_fails_is_one_row(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(FAMILIES, "odd", Family(name="odd", modules=("no_such_module",)))  # type: ignore[arg-type]
+    monkeypatch.setitem(FAMILIES, "odd", Family(name="odd", modules=("no_such_module",)))
     assert main(["odd"]) == 1
     assert "No module named bench.formats.no_such_module" in capsys.readouterr().out
 

@@ -1,5 +1,7 @@
 """Networks of transformers that cannot be exported as they are, in other words that mean the same."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,16 +12,22 @@ LAST_TOKEN_FIRST = ("mbart", "plbart")
 """Types of models whose decoder begins with the last token of the text, its language, and not with one of its own."""
 
 
-def exportable(network: Any) -> Any:  # noqa: ANN401 - a PreTrainedModel
+@contextmanager
+def exportable(network: Any) -> Iterator[Any]:  # noqa: ANN401 - a PreTrainedModel
     """The network, or one of the same weights: classifiers with encoder and decoder (BART, T5 and their relatives) take what
     stands at a text's last end token by a selection whose size depends on the texts. A mixture of experts asks them all in
-    one product, since asking each for its own tokens is no graph, either."""
-    if hasattr(network, "set_experts_implementation") and any(hasattr(part, "num_experts") for part in network.modules()):
-        network.set_experts_implementation("batched_mm")
+    one product meanwhile, since asking each for its own tokens is no graph, either."""
+    experts = getattr(network.config, "_experts_implementation", None)
+    mixes = hasattr(network, "set_experts_implementation") and any(hasattr(part, "num_experts") for part in network.modules())
     body = getattr(network, "model", None) or getattr(network, "transformer", None)
-    if not getattr(network.config, "is_encoder_decoder", False) or not hasattr(network, "classification_head") or body is None:
-        return network
-    return _classifies_last_end(network, body)
+    classifies = getattr(network.config, "is_encoder_decoder", False) and hasattr(network, "classification_head")
+    if mixes:
+        network.set_experts_implementation("batched_mm")
+    try:
+        yield _classifies_last_end(network, body) if classifies and body is not None else network
+    finally:
+        if mixes:
+            network.set_experts_implementation(experts)
 
 
 def _classifies_last_end(network: Any, body: Any) -> "torch.nn.Module":  # noqa: ANN401 - a PreTrainedModel
@@ -36,9 +44,10 @@ def _classifies_last_end(network: Any, body: Any) -> "torch.nn.Module":  # noqa:
             self.body, self.head = body, network.classification_head
 
         def forward(self, input_ids: Any, attention_mask: Any = None, return_dict: bool = True) -> Any:  # noqa: ANN401
-            start = torch.full_like(input_ids[:, :1], settings.decoder_start_token_id or 0)
             if settings.model_type in LAST_TOKEN_FIRST:
                 start = torch.gather(input_ids, 1, input_ids.ne(settings.pad_token_id).sum(dim=1, keepdim=True) - 1)
+            else:
+                start = torch.full_like(input_ids[:, :1], settings.decoder_start_token_id)
             hidden = self.body(
                 input_ids=input_ids,
                 attention_mask=attention_mask,
@@ -50,4 +59,5 @@ def _classifies_last_end(network: Any, body: Any) -> "torch.nn.Module":  # noqa:
             there = last.reshape(-1, 1, 1).expand(-1, 1, hidden.shape[-1])
             return SequenceClassifierOutput(logits=self.head(torch.gather(hidden, 1, there).squeeze(1)))
 
+    ClassifiesLastEnd.__name__ = type(network).__name__
     return ClassifiesLastEnd()

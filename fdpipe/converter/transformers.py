@@ -75,8 +75,8 @@ class Transformers:
         gap = original.tokenizer.mask_token_id if task == "fill-mask" else 0
         length = example_length(original.limit)
         inputs = example_tokens(_vocabulary(original), length, _inputs(original), gap)
-        network = exportable(original.network)
-        return export_task(network, task, inputs, path, precision, kind=_kind(original), gap=gap)
+        with exportable(original.network) as network:
+            return export_task(network, task, inputs, path, precision, kind=_kind(original), gap=gap)
 
     def predict(self, model: SourceModel, original: Loaded, features: Batch) -> dict[str, np.ndarray]:
         """transformers' own answers."""
