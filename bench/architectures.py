@@ -133,10 +133,9 @@ def alone(model_type: str, wanted: Architecture) -> Outcome:
         told = f"it takes longer than {LONGEST_S} s"
         return Outcome(model_type=model_type, task=wanted.task, seconds=LONGEST_S, refusal=told)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return Outcome(
-            model_type=model_type, task=wanted.task, seconds=time.perf_counter() - started, refusal=f"not built: {last}"
-        )
+        crashed = f"the process crashed with signal {-done.returncode}"
+        last = crashed if done.returncode < 0 else (done.stderr.strip().splitlines() or ["not built"])[-1]
+        return Outcome(model_type=model_type, task=wanted.task, seconds=time.perf_counter() - started, refusal=last)
     return Outcome(**json.loads(done.stdout.strip().splitlines()[-1]))
 
 

@@ -148,13 +148,15 @@ def _config(model_type: str, wanted: Architecture, part: Any) -> Any:  # noqa: A
 STYLES: Mapping[str, Mapping[str, str]] = {
     "bert": {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]", "bos": "[CLS]", "eos": "[SEP]"},
     "roberta": {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>", "mask": "<mask>", "cls": "<s>", "sep": "</s>"},
+    "xlnet": {"unk": "<unk>", "bos": "<s>", "eos": "</s>", "cls": "<cls>", "sep": "<sep>", "pad": "<pad>"},
     "gpt": {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>"},
 }
 """The special tokens of a family, in the order of their numbers."""
 
 
 def _tokenizer(style: str) -> Any:  # noqa: ANN401 - of transformers
-    """Trained on the texts: word pieces for `bert`, pieces of bytes otherwise; `gpt` adds no special tokens."""
+    """Trained on the texts: word pieces for `bert`, pieces of bytes otherwise; `gpt` adds no special tokens, `xlnet` adds
+    them and the padding at the other end."""
     import transformers
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -173,7 +175,12 @@ def _tokenizer(style: str) -> Any:  # noqa: ANN401 - of transformers
         made.train_from_iterator(
             TEXTS, trainers.BpeTrainer(vocab_size=300, special_tokens=tokens, initial_alphabet=alphabet, show_progress=False)
         )
-    if style != "gpt":
+    if style == "xlnet":
+        pairs = [(token, made.token_to_id(token)) for token in ("<sep>", "<cls>")]
+        made.post_processor = processors.TemplateProcessing(
+            single="$A <sep> <cls>:2", pair="$A <sep> $B:1 <sep>:1 <cls>:2", special_tokens=pairs
+        )
+    elif style != "gpt":
         cls, sep = special["cls"], special["sep"]
         pairs = [(cls, made.token_to_id(cls)), (sep, made.token_to_id(sep))]
         second = f"{sep}:1" if style == "bert" else f"{sep} {sep}"
@@ -182,11 +189,12 @@ def _tokenizer(style: str) -> Any:  # noqa: ANN401 - of transformers
             pair=f"{cls} $A {sep} $B:1 {second}" if style == "bert" else f"{cls} $A {second} $B {sep}",
             special_tokens=pairs,
         )
-    names = ["input_ids", "attention_mask", *(["token_type_ids"] if style == "bert" else [])]
+    names = ["input_ids", "attention_mask", *(["token_type_ids"] if style in ("bert", "xlnet") else [])]
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=made,
         model_max_length=64,
         model_input_names=names,
+        padding_side="left" if style == "xlnet" else "right",
         **{f"{role}_token": token for role, token in special.items()},
     )
 
@@ -293,7 +301,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "xlm": text(embed_init_std=0.2),
     "xlm-roberta": text("roberta"),
     "xlm-roberta-xl": text("roberta"),
-    "xlnet": text(d_inner=48),
+    "xlnet": text("xlnet", d_inner=48),
     "xmod": text("roberta", default_language="en_XX"),
     "yoso": text("roberta"),
     "beit": image("Beit"),
@@ -309,12 +317,12 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "donut-swin": image("ViT", **WINDOWS),
     "efficientnet": image("EfficientNet", 64, width_coefficient=0.25, depth_coefficient=0.25, hidden_dim=320),
     "focalnet": image("Bit", **FOCAL),
-    "hgnet_v2": image("ViT"),
+    "hgnet_v2": image("ViT", 64),
     "hiera": image("Bit", **HIERA),
     "ijepa": image("ViT"),
     "levit": image("Levit", **LEVIT),
-    "mobilenet_v1": image("ViT", depth_multiplier=0.25),
-    "mobilenet_v2": image("ViT", depth_multiplier=0.25),
+    "mobilenet_v1": image("ViT", 64, depth_multiplier=0.25),
+    "mobilenet_v2": image("ViT", 64, depth_multiplier=0.25),
     "mobilevit": image("MobileViT", 64, hidden_sizes=[16, 24, 32], patch_size=2, neck_hidden_sizes=[8, 8, 16, 16, 24, 24, 32]),
     "mobilevitv2": image("MobileViT", 64, width_multiplier=0.25, patch_size=2),
     "perceiver": image("Perceiver", architectures=["PerceiverForImageClassificationLearned"], num_latents=8, d_latents=32),

@@ -190,6 +190,7 @@ class Case:
     `worst_row`, and `quantiles` of the rows' differences are by name (`p50`, `p90`, `p99`); `cosine` is the smallest, where
     answers are tensors. `excused` rows, which no figure has, are apart by no more than the original's own answers are when
     their numbers are rounded otherwise. `refused` has the words where such rows are not taken: nothing was compared.
+    `unjudged` has the difference where the two are apart on rows that no caller has reason to send.
     """
 
     name: str
@@ -201,6 +202,7 @@ class Case:
     worst_row: int | None = None
     excused: int = 0
     refused: str = ""
+    unjudged: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -132,10 +132,7 @@ def _resized(name: str, settings: Mapping[str, Any]) -> list[Step]:
     if isinstance(size, int) and not settings["default_to_square"]:
         size = {"shortest_edge": size}
     if not (isinstance(size, Mapping) and "shortest_edge" in size):
-        height, width = _square(size)
-        if name in ("ConvNext", "TextNet", "PoolFormer"):
-            raise ValueError(f"size must have shortest_edge, got {size!r}")
-        return [Step(action=Action.RESIZE, height=height, width=width, filter=number)]
+        return _resized_to(name, settings, *_square(size))
     if set(size) != {"shortest_edge"}:
         raise ValueError(f"size must have shortest_edge alone, or height and width, got {size!r}")
     edge = _whole(size["shortest_edge"])
@@ -150,6 +147,17 @@ def _resized(name: str, settings: Mapping[str, Any]) -> list[Step]:
     if name == "ConvNext":
         steps.append(Step(action=Action.CROP, height=edge, width=edge))
     return steps
+
+
+def _resized_to(name: str, settings: Mapping[str, Any], height: int, width: int) -> list[Step]:
+    """Where both sides are given."""
+    if name in ("ConvNext", "TextNet"):
+        raise ValueError(f"size must have shortest_edge, got {settings['size']!r}")
+    if name == "PoolFormer":
+        height, width = (int(side / settings["crop_pct"]) for side in (height, width))
+        if height == width:
+            return [Step(action=Action.SHORTEST, height=height, filter=settings["resample"])]
+    return [Step(action=Action.RESIZE, height=height, width=width, filter=settings["resample"])]
 
 
 def _figures(name: str, settings: Mapping[str, Any]) -> list[Step]:

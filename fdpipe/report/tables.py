@@ -132,6 +132,13 @@ def _outcome(record: Record, trial: Trial) -> str:
 def _case(case: Case, *, tensors: bool) -> tuple[str, ...]:
     if case.refused:
         return case.name, f"not taken: {case.refused}", *[words.DASH] * (4 + tensors)
+    if case.unjudged:
+        return (
+            case.name,
+            f"not judged, no row has such values: {case.unjudged}",
+            f"{case.rows:,}",
+            *[words.DASH] * (3 + tensors),
+        )
     outcome = f"alike; {case.excused} within the original's own rounding" if case.excused else "alike"
     cosine = words.DASH if case.cosine is None else f"{case.cosine:.6f}"
     differences = [words.difference(one) for one in (case.largest_difference, case.quantiles.get("p99", 0.0))]

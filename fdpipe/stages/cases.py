@@ -39,13 +39,15 @@ WORDS = 2000
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """Rows to ask both about, the export `at_once` at a time. Where the original refuses them, each of the `blocks` is asked
-    by itself. Those that are `made` lie where no data is; `far` ones so far off that rounding may show."""
+    by itself. Those that are `made` lie where no data is; `far` ones so far off that rounding may show. A difference on
+    rows that are not `judged` is told and refuses nothing."""
 
     name: str
     blocks: tuple[Batch, ...]
     at_once: int = BATCH
     made: bool = True
     far: bool = False
+    judged: bool = True
 
     @property
     def rows(self) -> dict[str, np.ndarray]:
@@ -66,7 +68,8 @@ def questions(features: Batch, model: SourceModel, inputs: Sequence[TensorSpec])
 
     Extreme rows count like any other, since a service is sent them: by a wrong unit, or a zero for what is missing. But
     numbers ten times as large carry ten times the rounding, so that one is no difference where the original itself answers
-    as differently when float32 rounds the row's numbers otherwise.
+    as differently when float32 rounds the row's numbers otherwise. Missing values are judged in columns, and in tensors that
+    have some in the data: a network over pixels answers a NaN by accident, and each library by another one.
     """
     typed = fitted(features, model, inputs)
     base = take(typed, _some(rows_in(typed), BASE_ROWS))
@@ -81,8 +84,19 @@ def questions(features: Batch, model: SourceModel, inputs: Sequence[TensorSpec])
         Question(name="alone", blocks=(take(features, slice(0, 1)),), made=False),
         _many(features, inputs),
         Question(name="empty", blocks=(take(features, slice(0, 0)),), made=False),
-        *(Question(name=name, blocks=blocks, far=name == "extreme") for name, blocks in made.items() if blocks),
+        *(
+            Question(
+                name=name, blocks=blocks, far=name == "extreme", judged=name != "missing" or may_be_missing(features, model)
+            )
+            for name, blocks in made.items()
+            if blocks
+        ),
     )
+
+
+def may_be_missing(features: Batch, model: SourceModel) -> bool:
+    """Whether a caller may send missing values: the model takes a data frame's columns, or its data has some."""
+    return model.columns or any(np.isnan(array).any() for array in features.values() if array.dtype.kind == "f")
 
 
 def _many(features: Batch, inputs: Sequence[TensorSpec]) -> Question:

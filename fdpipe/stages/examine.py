@@ -149,6 +149,8 @@ class Examiner:
         except (StageError, ValueError) as error:
             if name == "empty":
                 return replace(case, refused=f"the export takes none: {error}"), None
+            if not asked.question.judged:
+                return Case(name=name, rows=rows_in(asked.rows), unjudged=f"the export refuses them: {error}"), None
             told = f"the export refuses what the original answers{_on(name)}: {error}"
             return case, _shown(told, attempt, asked, {}, _refused(engine, attempt, asked))
         settings = (name, attempt.task, asked.answers, exported, self.tolerance)
@@ -157,6 +159,8 @@ class Examiner:
             found = compare(*settings, ties_count=False, moved=self._moved(attempt, asked))
         if not found.difference:
             return found.case, None
+        if not asked.question.judged:
+            return Case(name=name, rows=rows_in(asked.rows), unjudged=found.difference), None
         told = f"the export answers otherwise{_on(name)}: {found.difference}"
         return found.case, _shown(told, attempt, asked, exported, found.rows)
 

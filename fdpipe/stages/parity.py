@@ -166,7 +166,7 @@ def certify(
         **shown[0],
         "cases": shown,
     }
-    del content["name"], content["refused"]
+    del content["name"], content["refused"], content["unjudged"]
     path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1))
     first = cases[0]
     return Parity(

@@ -149,6 +149,14 @@ def test_images_of_every_form_become_the_same(name: str, size: tuple[int, int], 
     np.testing.assert_array_equal(ours(tmp_path, settings, text), theirs(settings, text))
 
 
+@pytest.mark.parametrize("width", [40, 33])
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in ("ConvNext", "TextNet")])
+def test_both_sides_may_be_given(name: str, width: int, tmp_path: Path) -> None:
+    settings = {"image_processor_type": f"{name}ImageProcessor", "size": {"height": 40, "width": width}}
+    text = text_of(picture(90, 61))
+    np.testing.assert_array_equal(ours(tmp_path, settings, text), theirs(settings, text))
+
+
 @pytest.mark.parametrize("resample", range(6))
 def test_every_filter_is_the_same(resample: int, tmp_path: Path) -> None:
     settings = {"image_processor_type": "CLIPImageProcessor", "resample": resample, "size": 40, "crop_size": 55}

@@ -126,6 +126,27 @@ def test_a_single_input_may_be_called_otherwise_than_in_the_signature(
     assert baseline.reference.load()["label"].tolist() == [1, 0, 1, 0]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Filling(Onnx):
+    """A converter whose original takes a missing value for 0, which its export does not."""
+
+    def predict(self, model: SourceModel, original: Path, features: Batch) -> dict[str, np.ndarray]:
+        return super().predict(model, original, {name: np.nan_to_num(array) for name, array in features.items()})
+
+
+def test_missing_values_in_tensors_are_judged_where_the_data_has_some(store: LocalStore) -> None:
+    model = stored(store, saved_onnx, two_inputs())
+    features = {"a": np.arange(12.0).reshape(4, 3), "b": np.ones((4, 2))}
+    converters = {"onnx": Filling()}
+    baseline = converted(store, model, rows_of(store.root / "given" / "rows", features), converters=converters)
+    missing = next(case for case in baseline.parity.cases if case.name == "missing")
+    assert missing.rows > 0
+    assert "smallest cosine" in missing.unjudged
+    features["a"][0, 0] = np.nan
+    with pytest.raises(ConversionError, match="answers otherwise"):
+        converted(store, model, rows_of(store.root / "given" / "others", features), converters=converters)
+
+
 def test_weights_beside_the_graph_count(store: LocalStore) -> None:
     model = stored(store, saved_onnx, two_inputs(weights=1000))
     features = {"a": np.ones((3, 1000)), "b": np.ones((3, 2))}
