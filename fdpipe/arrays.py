@@ -26,8 +26,8 @@ def join(batches: Sequence[Batch]) -> dict[str, np.ndarray]:
 
 
 def in_batches(batch: Batch, size: int, run: Callable[[Batch], Batch]) -> dict[str, np.ndarray]:
-    """What `run` answers to the rows, asked `size` at a time."""
-    return join([run(take(batch, slice(start, start + size))) for start in range(0, rows_in(batch), size)])
+    """What `run` answers to the rows, asked `size` at a time; to no rows it is asked once."""
+    return join([run(take(batch, slice(start, start + size))) for start in range(0, max(1, rows_in(batch)), size)])
 
 
 def row_digests(batch: Batch) -> list[bytes]:

@@ -1,6 +1,7 @@
 """What an MLflow model says of itself in its MLmodel file: flavour, files, signature."""
 
 import json
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -22,8 +23,13 @@ DTYPES = {
 TENSORS = ("bool", *(f"{sign}int{bits}" for bits in (8, 16, 32, 64) for sign in ("", "u")), "float16", "float32", "float64")
 """The types of a signature's tensors, beside `string`."""
 
-LARGEST_FILE = 2**24
+LARGEST_FILE = 2**22
 """In bytes, of what is read as YAML."""
+
+MOST_VALUES = 100_000
+"""So many there may be in it, each counted as often as it is referred to: a few lines can say billions."""
+
+FLAVOUR = re.compile(r"[\w.-]{1,100}")
 
 
 def describe(ref: ModelRef, folder: Path, *, trusted: bool = False) -> SourceModel:
@@ -37,14 +43,6 @@ def describe(ref: ModelRef, folder: Path, *, trusted: bool = False) -> SourceMod
         ref=ref, flavour=flavour, serialization=serialization, inputs=inputs, outputs=outputs, columns=columns,
         path=folder, digest=ref.digest, trusted=trusted,
     )  # fmt: skip
-
-
-@lru_cache(maxsize=64)
-def _parsed(path: Path, written_ns: int, size: int) -> Any:  # noqa: ANN401 - whatever stands there
-    """Every converter asks for the same file; the parameters that are not used tell it from a changed one."""
-    import yaml
-
-    return yaml.safe_load(path.read_text())
 
 
 def _outputs_of(described: Mapping[str, Any]) -> tuple[tuple[TensorSpec, ...], bool]:
@@ -64,21 +62,39 @@ def read_mlmodel(folder: Path) -> Mapping[str, Any]:
         raise SourceError(
             f"this is no MLflow model: its MLmodel file names the flavor {str(wrong[0])[:40]!r}, which is no text"
         )
+    if wrong := [name for name in found["flavors"] if not FLAVOUR.fullmatch(name)]:
+        raise SourceError(f"this is no MLflow model: its MLmodel file names the flavor {wrong[0][:40]!r}, which is no word")
     return found
 
 
 def _read_yaml(path: Path) -> Any:  # noqa: ANN401 - whatever stands there
+    try:
+        if (size := path.stat().st_size) > LARGEST_FILE:
+            raise SourceError(f"this is no MLflow model: its file {path.name} has {size:,} bytes, {LARGEST_FILE:,} are allowed")
+        return _parsed(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        words = (str(error).splitlines() or [type(error).__name__])[0]
+        raise SourceError(f"this is no MLflow model, its file {path.name} cannot be read: {words}") from error
+
+
+@lru_cache(maxsize=8)
+def _parsed(text: str) -> Any:  # noqa: ANN401 - whatever stands there
+    """What the YAML says, which nobody changes: every converter asks for the same file. `ValueError` for what is none, or
+    says more than it should."""
     import yaml
 
     try:
-        found = path.stat()
-        if found.st_size > LARGEST_FILE:
-            told = f"has {found.st_size:,} bytes, {LARGEST_FILE:,} are allowed"
-            raise SourceError(f"this is no MLflow model: its file {path.name} {told}")
-        return _parsed(path, found.st_mtime_ns, found.st_size)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        words = (str(error).splitlines() or [type(error).__name__])[0]
-        raise SourceError(f"this is no MLflow model, its file {path.name} cannot be read: {words}") from error
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+    waiting, count = [found], 0
+    while waiting:
+        one = waiting.pop()
+        count += 1
+        waiting.extend([*one, *one.values()] if isinstance(one, dict) else one if isinstance(one, list | set) else ())
+        if count + len(waiting) > MOST_VALUES:
+            raise ValueError(f"it says more than {MOST_VALUES:,} values")
+    return found
 
 
 def flavour_of(described: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

@@ -15,7 +15,7 @@ from fdpipe.plan import Plan, Recipe
 from fdpipe.releases import Releases
 from fdpipe.stages.benchmark import Contender, benchmark
 from fdpipe.stages.calibrate import calibrate
-from fdpipe.stages.convert import convert, opening
+from fdpipe.stages.convert import chosen, convert, opening
 from fdpipe.stages.deploy import deploy, publish, tags_of
 from fdpipe.stages.evaluate import evaluate
 from fdpipe.stages.fetch import fetch, gather, identify, resolve
@@ -53,9 +53,8 @@ def run(plan: Plan, *, store: Store | None = None, releases: Releases | None = N
     ref = plan.pinned or call(resolve, plan.source, plan.model)
     model = call(fetch, store, plan.source, ref)
     data = call(gather, store, plan.data, ref, identify(plan.data, ref))
-    baseline = call(
-        convert, store, plan.converter, plan.processor, runtimes, model, data.evaluation, plan.conversion, plan.parity
-    )
+    choice = chosen(plan.converter, plan.processor, runtimes, model)
+    baseline = call(convert, store, *choice, model, data.evaluation, plan.conversion, plan.parity)
     runtimes = opening(runtimes, baseline.artifact.kind)
 
     trials = search(plan, runtimes, store, baseline, data, call)
@@ -99,7 +98,15 @@ def ship(plan: Plan, record: Record, model: SourceModel, store: Store, releases:
     refusals: list[str] = []
     for name in record.verdict.passed:
         chosen = next(trial for trial in record.trials if trial.candidate.name == name)
-        shipment = (order(plan, chosen, record.baseline), model, record.baseline, chosen, record.data, record.measured, record.verdict)
+        shipment = (
+            order(plan, chosen, record.baseline),
+            model,
+            record.baseline,
+            chosen,
+            record.data,
+            record.measured,
+            record.verdict,
+        )
         release = call(package, store, *shipment)
         proof = call(prove, store, release)
         record = replace(record, release=release, proof=proof)

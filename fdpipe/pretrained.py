@@ -34,6 +34,12 @@ PADDING_FIRST = (
 )  # fmt: skip
 """Types of models whose positions are counted from that of the padding: so many fewer are left for tokens."""
 
+SAFE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+"""What the libraries open rather than a pickle; a file of another name they do not see."""
+
+LARGEST_FILE = 2**27
+"""In bytes, of what is read as JSON: tokenizers have some tens of millions."""
+
 POSITIONS = ("max_position_embeddings", "n_positions", "max_positions")
 
 
@@ -169,7 +175,7 @@ def code_in(model: SourceModel, folders: Iterator[Path]) -> str | None:
     """What in the folders is code that loading would run: a pickle that is all the weights there are, a class of its own."""
     for folder in dict.fromkeys(folders):
         pickles = sorted(path.name for path in folder.glob("*.bin") if path.name.startswith(("pytorch_model", "adapter_model")))
-        if pickles and not any(folder.glob("*.safetensors")):
+        if pickles and not any((folder / name).is_file() for name in SAFE_WEIGHTS):
             return f"a pickle ({pickles[0]})"
         for path in sorted(folder.glob("*.json")):
             if path.name.endswith("config.json") and "auto_map" in described(model, folder, path.name):
@@ -180,6 +186,8 @@ def code_in(model: SourceModel, folders: Iterator[Path]) -> str | None:
 def _read(path: Path) -> Any:  # noqa: ANN401 - JSON
     if not path.is_file():
         return {}
+    if (size := path.stat().st_size) > LARGEST_FILE:
+        raise ConversionError(f"{path.name} has {size:,} bytes, {LARGEST_FILE:,} are allowed")
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:

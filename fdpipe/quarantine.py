@@ -12,6 +12,7 @@ from fdpipe.errors import SourceError
 MOST_BYTES = 2**28
 MOST_RATIO = 200
 MOST_MEMBERS = 100_000
+DEEPEST = 50
 """An archive of more members, or one that unpacks to more bytes than both `MOST_BYTES` and `MOST_RATIO` times its own size, is
 a bomb: weights, which are what is large in a model, are hardly smaller when packed."""
 
@@ -24,7 +25,7 @@ def refuse_links(folder: Path) -> None:
     files: dict[Path, int] = {}
     for path in _below(folder):
         found = path.lstat()
-        shown = path.relative_to(folder)
+        shown = _shown(path, folder)
         if stat.S_ISLNK(found.st_mode):
             if path.is_dir() or not path.resolve().is_relative_to(root):
                 raise SourceError(f"the model's file {shown} is a link that leaves its folder: refused")
@@ -36,7 +37,7 @@ def refuse_links(folder: Path) -> None:
     for path, count in files.items():
         found = path.lstat()
         if count > names[found.st_dev, found.st_ino]:
-            raise SourceError(f"the model's file {path.relative_to(folder)} is a hard link to one outside its folder: refused")
+            raise SourceError(f"the model's file {_shown(path, folder)} is a hard link to one outside its folder: refused")
 
 
 def refuse_archives(folder: Path) -> None:
@@ -44,10 +45,10 @@ def refuse_archives(folder: Path) -> None:
     outside itself."""
     for path in _below(folder):
         if path.is_file() and _is_zip(path):
-            _refuse_archive(path, path.relative_to(folder))
+            _refuse_archive(path, _shown(path, folder))
 
 
-def _refuse_archive(path: Path, shown: Path) -> None:
+def _refuse_archive(path: Path, shown: str) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -66,14 +67,23 @@ def _refuse_archive(path: Path, shown: Path) -> None:
             )
 
 
+def _shown(path: Path, folder: Path) -> str:
+    """Its name in the folder, in one line whatever it is called."""
+    name = str(path.relative_to(folder))
+    return name if name.isprintable() else ascii(name)
+
+
 def _is_zip(path: Path) -> bool:
+    """By how it begins, or by how it ends: that is what counts for who opens one."""
     with path.open("rb") as stream:
-        return stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+        return stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06") or zipfile.is_zipfile(stream)
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Everything below it, links not followed."""
+def _below(folder: Path, depth: int = DEEPEST) -> Iterator[Path]:
+    """Everything below it, links not followed; `SourceError` where folders lie in each other without end."""
+    if not depth:
+        raise SourceError(f"the model's folders lie in each other more than {DEEPEST} deep: refused")
     for path in sorted(folder.iterdir()):
         yield path
         if path.is_dir() and not path.is_symlink():
-            yield from _below(path)
+            yield from _below(path, depth - 1)

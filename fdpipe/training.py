@@ -80,11 +80,15 @@ def _run(file: Path, experiment: str) -> "ModelInfo":
 
 
 def _load(file: Path) -> ModuleType:
+    """The module. A class of its own is pickled whole with the model: who loads that later has not this file."""
+    import cloudpickle
+
     spec = importlib.util.spec_from_file_location(f"registry.{file.parent.name}.train", file)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{file} cannot be imported")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses, and what is pickled, look for it
+    cloudpickle.register_pickle_by_value(module)
     exec(compile(file.read_bytes(), file, "exec"), vars(module))  # as its loader does, but without a __pycache__ beside it
     return module
 

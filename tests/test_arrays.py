@@ -45,6 +45,11 @@ def test_any_batch_size_asks_all_rows_in_order(size: int) -> None:
     assert max(asked) <= size
 
 
+def test_no_rows_are_a_batch_too() -> None:
+    found = in_batches(take(BATCH, slice(0, 0)), 2, lambda batch: {"sum": batch["x"].sum(axis=1)})
+    assert found["sum"].shape == (0,)
+
+
 @given(arrays(floating_dtypes(sizes=(32, 64)) | integer_dtypes(), array_shapes(max_dims=3, max_side=4)))
 def test_an_npz_gives_back_what_was_saved(tmp_path_factory: pytest.TempPathFactory, array: np.ndarray) -> None:
     path = tmp_path_factory.mktemp("npz") / "x.npz"

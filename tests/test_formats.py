@@ -103,4 +103,4 @@ def test_the_page_has_a_row_for_each() -> None:
     assert "/home/me" not in text
     assert lines[1].endswith("… |  | 1.2 |")
     assert lines[2] == "| Some | file, trusted | some 1.2 | process | failed | – |  |"
-    assert "3 models of 1 formats: 1 agrees, 1 refused, 1 failed; 1 formats have a model that agrees." in text
+    assert "3 models of 1 formats: agrees 1, refused 1, failed 1; 1 formats have a model that agrees." in text

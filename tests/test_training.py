@@ -1,5 +1,6 @@
 """`fdpipe train`: a project's own training, registered and watched."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -81,6 +82,36 @@ def test_again_is_the_next_version_under_any_alias(write: Write) -> None:
     train("tiny", project)
     assert train("tiny", project, alias="tried") == Trained(name="tiny", version="2", alias="tried")
     assert [Mlflow().resolve(f"tiny@{alias}").version for alias in ("candidate", "tried")] == ["1", "2"]
+
+
+OWN = """
+import mlflow
+import numpy as np
+from mlflow.models import infer_signature
+
+
+class Doubles(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        return doubled(model_input)
+
+
+def doubled(x):
+    return x * 2
+
+
+def train():
+    x = np.ones((2, 2))
+    return mlflow.pyfunc.log_model(
+        name="model", python_model=Doubles(), signature=infer_signature(x, x), pip_requirements=["numpy"]
+    )
+"""
+
+
+def test_a_class_of_its_own_can_be_loaded_without_its_file(write: Write, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train("tiny", write(OWN))
+    monkeypatch.delitem(sys.modules, "registry.tiny.train")
+    (found,) = (home / "mlflow" / "artifacts" / "tiny").rglob("MLmodel")
+    assert mlflow.pyfunc.load_model(str(found.parent)).predict(np.ones((1, 2))).tolist() == [[2.0, 2.0]]
 
 
 @pytest.mark.parametrize(

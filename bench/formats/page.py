@@ -50,7 +50,7 @@ def page(outcomes: Sequence[Outcome]) -> str:
 
 
 def _summed(counts: Counter[str]) -> str:
-    return ", ".join(f"{number} {word}" for word, number in counts.most_common())
+    return ", ".join(f"{word} {number}" for word, number in counts.most_common())
 
 
 def _line(one: Outcome) -> str:

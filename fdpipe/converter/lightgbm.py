@@ -66,7 +66,7 @@ class LightGBM:
 
     kind: ClassVar[str] = "onnx"
     packages: ClassVar[tuple[str, ...]] = ("lightgbm", "onnx", "onnxruntime", "skops")
-    exporter: ClassVar[tuple[str, ...]] = (*EXPORTER, "scikit-learn>=1,<1.10", "skops>=0.11,<0.15", "cloudpickle>=2,<4")
+    exporter: ClassVar[tuple[str, ...]] = (*EXPORTER, "scikit-learn>=1,<1.10", "skops>=0.12,<0.15", "cloudpickle>=2,<4")
     extra: ClassVar[str] = "lightgbm"
 
     def accepts(self, model: SourceModel) -> bool:

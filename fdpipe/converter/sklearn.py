@@ -1,7 +1,6 @@
 """scikit-learn's estimators, alone or at the end of a pipeline, exported with skl2onnx."""
 
 import pickle
-import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +13,10 @@ from fdpipe.arrays import Batch
 from fdpipe.artifacts import Precision, SourceModel, TensorSpec
 from fdpipe.converter._sklearn_answers import answering_of, ask, takes_values
 from fdpipe.converter._sklearn_graph import graph_of
+from fdpipe.converter._sklearn_types import foreign
 from fdpipe.errors import ConversionError
 from fdpipe.interfaces import Export
 from fdpipe.mlmodel import flavour_file
-
-TRUSTED = ("sklearn", "numpy", "scipy")
-"""The packages whose classes a skops file may name."""
-
-SCORES = tuple(
-    f"sklearn.feature_selection._{module}.{name}"
-    for module, names in {
-        "univariate_selection": ("chi2", "f_classif", "f_oneway", "f_regression", "r_regression"),
-        "mutual_info": ("mutual_info_classif", "mutual_info_regression"),
-    }.items()
-    for name in names
-)
-"""The functions that it may name: by these a column is selected, and nothing else comes of calling them."""
 
 REFUSALS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, StopIteration)
 """What an estimator raises that does not take the rows, or was saved by another version of scikit-learn."""
@@ -45,7 +32,7 @@ class Sklearn:
     kind: ClassVar[str] = "onnx"
     packages: ClassVar[tuple[str, ...]] = ("scikit-learn", "skl2onnx", "onnx", "onnxruntime", "skops")
     exporter: ClassVar[tuple[str, ...]] = (
-        "skl2onnx>=1.20,<1.21", "onnx>=1.17,<1.24", "onnxruntime>=1.23,<1.33", "skops>=0.11,<0.15", "pandas>=2,<4"
+        "skl2onnx>=1.20,<1.21", "onnx>=1.17,<1.24", "onnxruntime>=1.23,<1.33", "skops>=0.12,<0.15", "pandas>=2,<4"
     )  # fmt: skip
     extra: ClassVar[str] = ""
 
@@ -87,12 +74,12 @@ class Sklearn:
 
 
 def _load_skops(path: Path) -> Any:  # noqa: ANN401 - an estimator has no type of its own
-    """The estimator, if every type in its file is a class of the trusted packages."""
+    """The estimator, if its file names nothing but what scikit-learn's own are made of."""
     import skops.io
 
     wanted = skops.io.get_untrusted_types(file=path)
-    if foreign := [name for name in wanted if name not in SCORES and not _is_trusted(name)]:
-        raise ConversionError(f"{path.name} names {foreign[0]}, which is no class of {', '.join(TRUSTED)}: refused")
+    if others := foreign(wanted):
+        raise ConversionError(f"{path.name} names {others[0]}, which no estimator of scikit-learn's is made of: refused")
     return skops.io.load(path, trusted=wanted)
 
 
@@ -107,12 +94,6 @@ def _load_joblib(path: Path) -> Any:  # noqa: ANN401 - an estimator has no type 
     import joblib  # type: ignore[import-untyped]
 
     return joblib.load(path)
-
-
-def _is_trusted(name: str) -> bool:
-    """Looked up among what scikit-learn has imported already: nothing is imported because a file names it."""
-    module, _, word = name.rpartition(".")
-    return module.partition(".")[0] in TRUSTED and isinstance(getattr(sys.modules.get(module), word, None), type)
 
 
 def _refuse_unopened(path: Path, name: str, precision: Precision) -> None:

@@ -109,6 +109,8 @@ class Spark:
 
     def predict(self, model: SourceModel, original: Any, features: Batch) -> dict[str, np.ndarray]:  # noqa: ANN401
         """Spark's own answers, from a data frame of the signature's columns."""
+        if not rows_in(features):
+            raise ConversionError("the original cannot answer: Spark's answers to no rows have no shape")
         answers = _answers(_stages(original.pipeline)[-1])
         schema = ", ".join(f"`{spec.name}` {COLUMN_TYPES[spec.dtype]}" for spec in model.inputs)
         columns: list[list[Any]] = [

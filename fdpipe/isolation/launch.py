@@ -39,6 +39,9 @@ SET = {
     "SPARK_LOCAL_IP": "127.0.0.1",  # the machine's name leads nowhere
 }
 
+HIDDEN = ("/dev", "/run/secrets", "/var/run/secrets")
+"""Terminals and other devices that one may read from, and what containers are given in confidence."""
+
 LOG = "log"
 HOME = "home"
 EXPORTS = "exports"
@@ -69,7 +72,8 @@ class Interpreter:
 def this_interpreter() -> Interpreter:
     """The pipeline's own."""
     given = tuple(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
-    readable = {sys.prefix, sys.base_prefix, *given, *filter(None, sys.path)}
+    imported = (place for place in (*given, *filter(None, sys.path)) if Path(place).resolve() not in _private())
+    readable = {sys.prefix, sys.base_prefix, *imported}
     return Interpreter(executable=sys.executable, readable=tuple(sorted(readable)), path=given)
 
 
@@ -77,6 +81,8 @@ def start(python: Interpreter, limits: Limits, scratch: Path, needed: Path, thei
     """A sandbox that serves the socket; it may write to its home and to its exports, and read the model at `needed`."""
     for name in (HOME, EXPORTS):
         (scratch / name).mkdir()
+    other = "" if python.executable == sys.executable else python.executable
+    program = [os.path.realpath(sys.executable), "-P", "-S"] if other else [python.executable, "-P"]
     offered = scratch / "sources"
     places = sources.offer(offered)
     named = [place for name in PLACES for place in os.environ.get(name, "").split(os.pathsep) if place]
@@ -88,12 +94,14 @@ def start(python: Interpreter, limits: Limits, scratch: Path, needed: Path, thei
         file_bytes=int(limits.written_gib * 2**30),
         writable=(str(scratch / HOME), str(scratch / EXPORTS)),
         readable=(*python.readable, *map(str, (*places, needed, offered)), *named),
-        hidden=tuple(str(place) for place in _private()),
+        hidden=tuple(str(place) for place in (*_private(), *HIDDEN)),
+        environment=other,
     )
     with (scratch / LOG).open("wb") as log:
         try:
+            Path(python.executable).stat()
             return subprocess.Popen(
-                [python.executable, "-P", "-m", keeper.__name__, json.dumps(asdict(settings))],
+                [*program, "-m", keeper.__name__, json.dumps(asdict(settings))],
                 env=_environment(python, scratch / HOME, offered),
                 cwd=scratch / HOME,
                 pass_fds=(theirs.fileno(),),
@@ -137,4 +145,4 @@ def _private() -> list[Path]:
     found = [home.home()]
     with contextlib.suppress(RuntimeError):
         found.append(Path.home())
-    return [place for place in found if place != Path("/")]
+    return [place.resolve() for place in found if place != Path("/")]

@@ -70,6 +70,11 @@ class Isolated:
         """The process that keeps the sandbox; all that is in it ends with that one."""
         return self._process.pid
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can still be asked, as far as is known: its process may die at any moment."""
+        return not self._lost and self._process.poll() is None
+
     def __enter__(self) -> "Isolated":
         return self
 

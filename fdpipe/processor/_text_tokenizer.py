@@ -7,6 +7,7 @@ from typing import Any
 from fdpipe import pretrained
 from fdpipe.artifacts import SourceModel
 from fdpipe.errors import ConversionError
+from fdpipe.processor._text_growth import is_endless
 
 FILE = "tokenizer.json"
 
@@ -23,6 +24,8 @@ def described_tokenizer(model: SourceModel, limit: int, *, only_context: bool, r
             f"{model.ref.name} has no {FILE}: open its tokenizer with AutoTokenizer.from_pretrained(…, use_fast=True), which "
             "writes that file, and log the model again"
         )
+    if is_endless(found):
+        raise ConversionError(f"{FILE} of {model.ref.name} makes immense texts of short ones: refused")
     settings = _settings(model, folder)
     number, token = _padding(model, found, settings)
     found["truncation"] = None if not limit else {

@@ -116,7 +116,9 @@ class Text:
         rows = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
         try:
             return list(self._tokenizer().encode_batch(rows))
-        except Exception as error:  # tokenizers has no class of its own
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # tokenizers has no class of its own, and a panic of its Rust is no Exception
             raise ValueError(f"the tokenizer does not take {' and '.join(self.names)}: {_line(error)}") from error
 
     def _widened(self, array: np.ndarray) -> np.ndarray:

@@ -99,6 +99,9 @@ class PyfuncEngine:
             self._end()
 
     def _opened(self) -> "Isolated":
+        """The original, started again where its process has died since the last call."""
+        if self._original is not None and not self._original.is_alive:
+            self._end()
         if self._original is None:
             self._scratch = Path(tempfile.mkdtemp(prefix="fdpipe-original-"))
             try:

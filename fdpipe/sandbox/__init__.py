@@ -11,8 +11,8 @@ OUT_OF_MEMORY = 250
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the sandbox is started with. `socket` is an open file descriptor; below `hidden` nothing can be read, unless it
-    lies below `readable` or `writable`."""
+    """What the sandbox is started with. `socket` is an open file descriptor; below `hidden` nothing can be read but
+    what is `readable` or `writable` there."""
 
     parent: int
     module: str
@@ -22,3 +22,6 @@ class Settings:
     writable: tuple[str, ...]
     readable: tuple[str, ...]
     hidden: tuple[str, ...]
+    environment: str = ""
+    """The Python of another environment that the module is to run in: what its packages run at the start of a Python, they
+    run confined."""

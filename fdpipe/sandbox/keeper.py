@@ -21,7 +21,8 @@ OPEN_FILES = 4096
 LOOK_S = 0.25
 """How often the tree's memory is looked at."""
 
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+HELD = ("RssAnon:", "RssShmem:")
+"""The kernel's names, in KiB, for memory that is no file's."""
 
 
 def keep(settings: Settings) -> int:
@@ -82,9 +83,20 @@ def _work(settings: Settings, furnished: list[str], missing: list[str]) -> int:
     _limit(resource.RLIMIT_CORE, 0)
     writable = (*settings.writable, *furnished, *_measured())
     lacking = confinement.confine(writable=writable, readable=settings.readable, hidden=settings.hidden)
+    if settings.environment:
+        _enter(settings.environment)
     module: Any = importlib.import_module(settings.module)
     module.main(settings.socket, [*missing, *lacking])
     return 0
+
+
+def _enter(python: str) -> None:
+    """Become the Python of another environment, now that its packages can do no harm: they may have files that run at the
+    start, and anything in the place of the environment's own program."""
+    import site
+
+    sys.executable = python
+    site.main()
 
 
 def _limit(what: int, most: int) -> None:
@@ -102,17 +114,16 @@ def _measured() -> list[str]:
 
 
 def _memory_of_tree() -> int:
-    """The bytes that this process's descendants hold for themselves. In a /proc of another namespace, this process has
-    another number."""
+    """The bytes that this process's descendants hold, those of files excepted; what several share counts for each. In a /proc
+    of another namespace, this process has another number."""
     below = {os.readlink("/proc/self")}  # noqa: PTH115 - strings throughout
     parents = dict(_parents())
     total = 0
     while found := [pid for pid, parent in parents.items() if parent in below]:
         for pid in found:
             del parents[pid]
-            with contextlib.suppress(OSError), open(f"/proc/{pid}/statm") as stream:  # noqa: PTH123
-                _, resident, shared, *_ = stream.read().split()
-                total += (int(resident) - int(shared)) * PAGE_BYTES
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/status") as stream:  # noqa: PTH123
+                total += sum(int(line.split()[1]) for line in stream if line.startswith(HELD)) * 1024
         below = set(found)
     return total
 

@@ -30,13 +30,17 @@ def version() -> int:
 
 def restrict(*, writable: Iterable[str], hidden: Iterable[str], readable: Iterable[str]) -> None:
     """Allow writing below `writable` and to plain devices only, and reading anywhere but below `hidden`, `readable` again
-    excepted; `OSError` where the kernel cannot. Needs no_new_privs."""
+    excepted: of a folder among these that holds something hidden, the rest, and the names of all that is in it. `OSError`
+    where the kernel cannot. Needs no_new_privs."""
     abi = version()
     write = _WRITE_FILE | _CHANGE_FOLDER | (_REFER if abi >= 2 else 0) | (_TRUNCATE if abi >= 3 else 0)
     ruleset = _ruleset(READ | write, _SCOPES if abi >= 6 else 0)
     try:
-        for path in (*_around([os.path.realpath(one) for one in hidden]), *readable):
+        kept = [os.path.realpath(one) for one in hidden]
+        for path in _around(kept):
             _allow(ruleset, path, READ)
+        for path, access in (rule for one in readable for rule in _rules(one, kept)):
+            _allow(ruleset, path, access)
         for path in (*writable, *_devices()):
             _allow(ruleset, path, READ | write)
         kernel.syscall("landlock", _RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0))
@@ -78,6 +82,19 @@ def _around(hidden: list[str], folder: str = "/") -> Iterator[str]:
                     continue
             else:
                 yield entry.path
+
+
+def _rules(path: str, hidden: list[str]) -> Iterator[tuple[str, int]]:
+    """What may be done below a readable path. A project is on the path of imports, which list it, and the state folder may
+    lie in it."""
+    real = os.path.realpath(path)
+    below = [one for one in hidden if one.startswith(f"{real}/")]
+    if not below or not os.path.isdir(real):  # noqa: PTH112 - strings throughout
+        yield path, READ
+        return
+    yield real, _READ_DIR
+    for part in _around(below, real):
+        yield part, READ
 
 
 def _devices() -> list[str]:

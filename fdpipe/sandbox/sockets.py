@@ -13,14 +13,20 @@ from fdpipe.sandbox import kernel
 
 ALLOWED = (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
 
-_ARCHITECTURES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
-"""The kernel's number of each, and of its system call socket(2)."""
+PAIRS = (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)
+"""The pairs of sockets that a process may have: what is connected stays so. Those of datagrams send to any other in a file."""
+
+_ARCHITECTURES = {"x86_64": (0xC000003E, 41, 53), "aarch64": (0xC00000B7, 198, 199)}
+"""The kernel's number of each, and of its system calls socket(2) and socketpair(2)."""
 
 _IO_URING_SETUP = 425
 _OTHER_ABI = 0x40000000
 
-_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
+_LOAD, _EQUAL, _AT_LEAST, _AND, _RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
+_KIND = 0xF
+"""The part of a socket's type that is no flag."""
+
 _ALLOW, _FAIL = 0x7FFF0000, 0x00050000
 
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
@@ -37,22 +43,33 @@ def restrict() -> None:
     kernel.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(program))
 
 
-def _program(architecture: int, socket_call: int) -> bytes:
-    """The filter, in the kernel's instructions: code, where to go if so, where if not (both relative), and a value."""
-    families = [(_EQUAL, len(ALLOWED) - place, 0, int(family)) for place, family in enumerate(ALLOWED)]
-    after = len(families) + 2  # from the comparison with socket(2) to ALLOW
-    lines = [
-        (_LOAD, 0, 0, _ARCHITECTURE),
-        (_EQUAL, 0, after + 6, architecture),
-        (_LOAD, 0, 0, _NUMBER),
-        (_AT_LEAST, after + 4, 0, _OTHER_ABI),
-        (_EQUAL, after + 2, 0, _IO_URING_SETUP),
-        (_EQUAL, 0, after, socket_call),
-        (_LOAD, 0, 0, _FIRST_ARGUMENT),
-        *families,
-        (_RETURN, 0, 0, _FAIL | errno.EAFNOSUPPORT),
-        (_RETURN, 0, 0, _ALLOW),
-        (_RETURN, 0, 0, _FAIL | errno.ENOSYS),
-        (_RETURN, 0, 0, _FAIL | errno.EPERM),
+def _program(architecture: int, socket_call: int, pair_call: int) -> bytes:
+    """The filter, in the kernel's instructions: a place's name, code, where to go if so, where if not, and a value."""
+    lines: list[tuple[str, int, str, str, int]] = [
+        ("", _LOAD, "", "", _ARCHITECTURE),
+        ("", _EQUAL, "", "forbid", architecture),
+        ("", _LOAD, "", "", _NUMBER),
+        ("", _AT_LEAST, "forbid", "", _OTHER_ABI),
+        ("", _EQUAL, "lack", "", _IO_URING_SETUP),
+        ("", _EQUAL, "pair", "", pair_call),
+        ("", _EQUAL, "", "allow", socket_call),
+        ("", _LOAD, "", "", _FIRST_ARGUMENT),
+        *(("", _EQUAL, "allow", "", int(family)) for family in ALLOWED),
+        ("", _RETURN, "", "", _FAIL | errno.EAFNOSUPPORT),
+        ("pair", _LOAD, "", "", _SECOND_ARGUMENT),
+        ("", _AND, "", "", _KIND),
+        *(("", _EQUAL, "allow", "", int(kind)) for kind in PAIRS),
+        ("", _RETURN, "", "", _FAIL | errno.EAFNOSUPPORT),
+        ("allow", _RETURN, "", "", _ALLOW),
+        ("lack", _RETURN, "", "", _FAIL | errno.ENOSYS),
+        ("forbid", _RETURN, "", "", _FAIL | errno.EPERM),
     ]
-    return b"".join(struct.pack("HBBI", *line) for line in lines)
+    places = {line[0]: number for number, line in enumerate(lines)}
+
+    def steps(number: int, name: str) -> int:
+        return places[name] - number - 1 if name else 0
+
+    return b"".join(
+        struct.pack("HBBI", code, steps(number, yes), steps(number, no), value)
+        for number, (_, code, yes, no, value) in enumerate(lines)
+    )

@@ -1,5 +1,6 @@
 """The one path from records to answers, whatever protocol they came by: prepare → run → finish, as in the evaluation."""
 
+import logging
 import os
 from dataclasses import dataclass
 
@@ -10,9 +11,11 @@ from anyio import CapacityLimiter
 from fdpipe import workers
 from fdpipe.arrays import Batch
 from fdpipe.artifacts import Manifest
-from fdpipe.errors import StageError
+from fdpipe.errors import OriginalLost, StageError
 from fdpipe.interfaces import Engine, Processor, Runtime
 from fdpipe.serving.refusal import Refusal
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,11 @@ class Predictor:
             raise Refusal(str(error)) from error
         try:
             outputs = engine.run(tensors)
+        except OriginalLost as error:
+            log.error("%s", error)  # its last lines are nobody's but the operator's
+            raise Refusal(
+                "the model's process was lost, the next request starts another", status=503, kind="original_lost"
+            ) from error
         except StageError as error:
             raise Refusal(f"the model cannot answer these inputs: {error}", status=422, kind="not_answerable") from error
         return Prediction(records=records, tensors=tensors, answers=self.processor.finish(outputs))

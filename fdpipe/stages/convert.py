@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fdpipe import isolation, repro, workers
 from fdpipe.arrays import save_arrays, take
@@ -136,6 +136,23 @@ def _changed(group: str, settings: Conversion | Tolerance, usual: Conversion | T
     return [f"{group}.{name}={value}" for name in names if (value := getattr(settings, name)) != getattr(usual, name)]
 
 
+def chosen(
+    converters: Mapping[str, Converter],
+    processors: Mapping[str, Processor],
+    runtimes: Mapping[str, Runtime],
+    model: SourceModel,
+) -> tuple[dict[str, Converter], dict[str, Processor], dict[str, Runtime]]:
+    """Of each, the one that `convert` would use: so that its result does not depend on the others. `ConversionError` where
+    there is none."""
+    converter, runtime = _converter(converters, runtimes, model)
+    processor = _first("processor", processors, model)
+    return _only(converter, converters), _only(processor, processors), _only(runtime, runtimes)
+
+
+def _only(wanted: Any, choices: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - of any room
+    return {name: one for name, one in choices.items() if one is wanted}
+
+
 def _converter(
     converters: Mapping[str, Converter], runtimes: Mapping[str, Runtime], model: SourceModel
 ) -> tuple[Converter, Runtime]:
@@ -144,8 +161,8 @@ def _converter(
     try:
         converter = _first("converter", useful, model)
     except ConversionError as error:
-        other = next((one for one in converters.values() if one.accepts(model)), None)
-        hint = f"; what {type(other).__name__} makes is {other.kind}, which {', '.join(runtimes)} cannot open" if other else ""
+        others = [name for name, one in converters.items() if name not in useful and one.accepts(model)]
+        hint = f"; it can be served as it is: runtime={others[0]}" if others else ""
         raise ConversionError(f"{error}{hint}") from error
     return converter, next(iter(opening(runtimes, converter.kind).values()))
 

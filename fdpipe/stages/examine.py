@@ -73,12 +73,20 @@ class Examiner:
             (place / name).mkdir(parents=True)
         export = self.original.export(place / "model", precision)
         artifact = artifact_of(export, self.kind)
-        bound = self.processor.bind(self.model, artifact.inputs, place / "processor")
+        bound = self._bound(artifact, place / "processor")
         attempt = Attempt(
             artifact=artifact, task=export.task, processor=bound, folder=place, precision=precision,
             asked=tuple(asked or self._ask(artifact, bound)),
         )  # fmt: skip
         return self._compared(attempt)
+
+    def _bound(self, artifact: Artifact, folder: Path) -> Processor:
+        """The processor with what the model's files say; these may say anything."""
+        try:
+            return self.processor.bind(self.model, artifact.inputs, folder)
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+            told = " ".join(f"{type(error).__name__} {error}".split())[:200]
+            raise ConversionError(f"the files of {self.model.ref.name} do not say how its data is prepared: {told}") from error
 
     def _ask(self, artifact: Artifact, processor: Processor) -> Iterator[Asked]:
         """The original's part. It must answer the evaluation rows; of others it may refuse any."""
@@ -218,7 +226,7 @@ def _shown(told: str, attempt: Attempt, asked: Asked, exported: Batch, worst: Se
     rows = np.array(worst or range(min(ALONE, rows_in(asked.rows))), int)
     tensors = attempt.processor.prepare(asked.rows)
     count = rows_in(asked.rows)
-    ours, theirs = ({name: array for name, array in one.items() if len(array) == count} for one in (asked.answers, exported))
+    ours, theirs = ({name: array for name, array in one.items() if array.shape[:1] == (count,)} for one in (asked.answers, exported))
     return Difference(
         told=told, case=asked.question.name, records=take(asked.rows, rows), tensors=take(tensors, rows),
         original=take(ours, rows), exported=take(theirs, rows),

@@ -124,20 +124,20 @@ def pytorch_pt2_with_a_pickle_inside(folder: Path, trap: Trap) -> None:
     zipped(folder / "data" / "model.pt2", inside)
 
 
-@hostile(r"no converter|holds code|opens|what Pyfunc makes")
+@hostile(r"no converter|holds code|opens|served as it is")
 def pyfunc_of_ones_own(folder: Path, trap: Trap) -> None:
     describe(folder, {"python_function": {"loader_module": "mlflow.pyfunc.model", "python_model": "python_model.pkl"}})
     (folder / "python_model.pkl").write_bytes(trap.pickle())
 
 
-@hostile(r"no converter|holds code|opens|what Pyfunc makes")
+@hostile(r"no converter|holds code|opens|served as it is")
 def pyfunc_with_a_loader_of_its_own(folder: Path, trap: Trap) -> None:
     describe(folder, {"python_function": {"loader_module": "evil", "code": "code", "data": "data"}})
     (folder / "code").mkdir()
     (folder / "code" / "evil.py").write_text(trap.code)
 
 
-@hostile(r"no converter|holds code|opens|what Pyfunc makes")
+@hostile(r"no converter|holds code|opens|served as it is")
 def statsmodels_pickle(folder: Path, trap: Trap) -> None:
     loader = {"loader_module": "mlflow.statsmodels", "data": "model.statsmodels"}
     describe(folder, {"python_function": loader, "statsmodels": {"data": "model.statsmodels"}})
@@ -519,8 +519,8 @@ def _openvino(xml: str) -> Build:
     return build
 
 
-hostile("what Openvino makes|cannot|no converter", "openvino_with_an_entity")(_openvino(ENTITY))
-hostile("what Openvino makes|cannot|no converter", "openvino_that_is_no_graph")(_openvino("<a/>"))
+hostile("cannot|no converter", "openvino_with_an_entity")(_openvino(ENTITY))
+hostile("cannot|no converter", "openvino_that_is_no_graph")(_openvino("<a/>"))
 
 
 @hostile("cannot|no |needed")

@@ -202,6 +202,22 @@ def test_it_reads_neither_the_state_nor_the_home(
         (tmp_path / "scratch").rename(tmp_path / f"before-{folder.name}")
 
 
+def test_it_reads_no_state_that_lies_in_a_folder_of_imports(
+    opening: Opening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    (project / ".fdpipe").mkdir(parents=True)
+    for path in (project / "module.py", project / ".fdpipe" / "secret"):
+        path.write_text("secret")
+    monkeypatch.setenv("FDPIPE_HOME", str(project / ".fdpipe"))
+    monkeypatch.syspath_prepend(project)
+    with opening("read", project / "module.py") as original:
+        assert original.predict(ROWS)["said"][0] == "secret"
+    (tmp_path / "scratch").rename(tmp_path / "before")
+    with opening("read", project / ".fdpipe" / "secret") as original, pytest.raises(ConversionError, match="PermissionError"):
+        original.predict(ROWS)
+
+
 def test_it_reads_its_own_files_where_they_are_in_the_state(
     opening: Opening, model: SourceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

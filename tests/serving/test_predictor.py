@@ -12,7 +12,7 @@ import pytest
 from fdpipe import workers
 from fdpipe.arrays import Batch
 from fdpipe.artifacts import Manifest
-from fdpipe.errors import StageError
+from fdpipe.errors import OriginalLost, StageError
 from fdpipe.serving.edge import Edge
 from fdpipe.serving.oip import oip_app
 from fdpipe.serving.predictor import Predictor
@@ -84,6 +84,21 @@ def test_what_the_model_cannot_answer(manifest: Manifest) -> None:
     predictor.engine = Choosy()
     reply = infer(predictor)
     assert (reply.status_code, reply.json()) == (422, {"error": "the model cannot answer these inputs: it takes one row"})
+
+
+def test_a_process_that_was_lost_is_no_fault_of_the_request(manifest: Manifest) -> None:
+    class Lost:
+        def run(self, batch: Batch) -> dict[str, np.ndarray]:
+            raise OriginalLost("the original was ended by SIGKILL while it answered; its last lines: a secret")
+
+        def close(self) -> None:
+            pass
+
+    predictor = Predictor(manifest)
+    predictor.engine = Lost()
+    reply = infer(predictor)
+    told = "the model's process was lost, the next request starts another"
+    assert (reply.status_code, reply.json()) == (503, {"error": told})
 
 
 def test_a_slow_model_does_not_hold_the_caller(manifest: Manifest) -> None:

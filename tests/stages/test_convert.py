@@ -15,6 +15,7 @@ from fdpipe import workers
 from fdpipe.arrays import Batch, rows_in
 from fdpipe.artifacts import Artifact, Baseline, Precision, Rows, SourceModel, Task
 from fdpipe.converter.onnx import Onnx
+from fdpipe.converter.pyfunc import Pyfunc
 from fdpipe.converter.sklearn import Sklearn
 from fdpipe.errors import ConversionError, OriginalLost, SourceError, StageError
 from fdpipe.interfaces import Converter, Engine, Export, Processor, Runtime, Session
@@ -22,7 +23,8 @@ from fdpipe.plan import Conversion, Isolation, Tolerance
 from fdpipe.processor.none import Plain
 from fdpipe.processor.tabular import Tabular
 from fdpipe.runtime.onnxruntime import OnnxRuntime
-from fdpipe.stages.convert import convert
+from fdpipe.runtime.pyfunc import Pyfunc as PyfuncRuntime
+from fdpipe.stages.convert import chosen, convert
 from fdpipe.store import LocalStore
 from fdpipe.testing import FakeConverter, FakeDataset, FakeProcessor, FakeRuntime, FakeSource
 from tests.models import people, people_model, rows_of, saved_onnx, saved_sklearn, two_inputs
@@ -377,6 +379,18 @@ def test_a_flavour_that_nobody_takes_is_told(store: LocalStore, people_source: S
         converted(store, replace(people_source, flavour="torch"), rows)
     with pytest.raises(ConversionError, match="no processor takes tiny, a sklearn model with columns: there are none"):
         converted(store, people_source, rows, processors={})
+
+
+def test_what_can_only_be_served_as_it_is_is_told(store: LocalStore, people_source: SourceModel) -> None:
+    converters: Mapping[str, Converter] = {"onnx": Onnx(), "pyfunc": Pyfunc()}
+    with pytest.raises(ConversionError, match=r"no converter takes tiny.*; it can be served as it is: runtime=pyfunc"):
+        chosen(converters, PROCESSORS, RUNTIMES, people_source)
+
+
+def test_only_what_is_used_decides_the_result(people_source: SourceModel) -> None:
+    runtimes: Mapping[str, Runtime] = {"pyfunc": PyfuncRuntime(), **RUNTIMES, "other": OnnxRuntime(provider="other")}
+    found = chosen(CONVERTERS, PROCESSORS, runtimes, people_source)
+    assert found == ({"sklearn": Sklearn()}, {"tabular": Tabular()}, RUNTIMES)
 
 
 def test_a_fixed_batch_size_is_told(store: LocalStore) -> None:
