@@ -27,10 +27,11 @@ VERSIONS = ("transformers", "tokenizers", "torch", "onnxscript", "onnx", "onnxru
 
 ABOUT = (
     "Each is built from its config, small, with seeded random weights (larger than transformers starts them, or all rows would "
-    "be answered alike) and a tokenizer trained on the spot, or an image processor; it is saved as `mlflow.transformers.save_model` does it, and converted and compared as in a run: no label may "
-    "differ, and no probability by more than 1e-5, on 16 texts or 8 images and on the boundary cases. *Spread* is how far the "
-    "rows' own probabilities are from each other: where it is large, agreeing means something. torch.onnx has two exporters; "
-    "the one that gave the graph is named."
+    "be answered alike) and a tokenizer trained on the spot, or an image processor; it is saved as "
+    "`mlflow.transformers.save_model` does it, and converted and compared as in a run: no label may differ, and no probability "
+    "by more than 1e-5, on 16 texts or 8 images and on the boundary cases. *Spread* is how far the rows' own probabilities are "
+    "from each other: where it is large, agreeing means something. torch.onnx has two exporters; the one that gave the graph "
+    "is named."
 )
 
 

@@ -51,17 +51,18 @@ def train(name: str, project: Path, alias: str = "candidate") -> Trained:
     return Trained(name=name, version=version, alias=alias)
 
 
-def log_rows(role: str, features: Any, labels: Any) -> None:  # noqa: ANN401 - a data frame, or arrays by name
+def log_rows(role: str, features: Any, labels: Any = None) -> None:  # noqa: ANN401 - a data frame, or arrays by name
     """Log rows as the run's artifact `<role>.npz`: the evaluation, calibration or training rows of this model.
 
-    `features` is a data frame or a mapping of arrays; its strings must not be missing.
+    `features` is a data frame or a mapping of arrays; its strings must not be missing. Without labels, as for embeddings,
+    quality is the agreement with the original.
     """
     import mlflow
 
     arrays = {str(name): np.asarray(features[name]) for name in features}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{role}.npz"
-        save_arrays(path, {**arrays, "label": np.asarray(labels)})
+        save_arrays(path, arrays if labels is None else {**arrays, "label": np.asarray(labels)})
         mlflow.log_artifact(str(path))
 
 

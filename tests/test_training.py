@@ -77,6 +77,12 @@ def test_a_model_is_registered_with_its_rows(write: Write, home: Path, capfd: py
     assert list((home / "mlflow" / "artifacts" / "tiny").rglob("MLmodel"))
 
 
+def test_rows_need_no_labels(write: Write) -> None:
+    train("tiny", write(GOOD.replace('{"input": x}, label)', '{"input": x})')))
+    rows = MlflowArtifact(artifact="evaluation.npz").read(Mlflow().resolve("tiny@candidate"))
+    assert (list(rows.features), rows.labels) == (["input"], None)
+
+
 def test_again_is_the_next_version_under_any_alias(write: Write) -> None:
     project = write(GOOD)
     train("tiny", project)

@@ -47,6 +47,7 @@ def graph_of(original: Any, model: SourceModel, answering: Answering, precision:
     _as_floats(made, "transformed", precision)
     for value in (*made.graph.input, *made.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "rows"
+    made.opset_import.sort(key=lambda one: str(one.domain))  # a set's order, which differs from process to process
     send_missing(made, estimator)
     if precision is Precision.FLOAT64:
         take_doubles(made)

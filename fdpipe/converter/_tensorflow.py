@@ -25,7 +25,10 @@ SAVED_MODEL = "saved_model.pb"
 COUNTED = re.compile(r"__\d+(?=:|$)")
 """What tf2onnx appends to names."""
 
-OUTSIDE = ("WriteFile", "ReadFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc", "PrintV2", "DebugIdentityV2")
+OUTSIDE = (
+    "WriteFile", "ReadFile", "WholeFileReader", "MatchingFiles", "PyFunc", "PrintV2", "DebugIdentityV2", "SaveDataset",
+    "LoadDataset", "TextLineDataset", "TFRecordDataset", "FixedLengthRecordDataset", "DataServiceDataset", "SummaryWriter",
+)  # fmt: skip
 """Operators that reach out of a graph, to files or to Python; the savers that every SavedModel has are not among them."""
 
 

@@ -39,7 +39,7 @@ class TensorFlow:
             content = (shared.place_of(model) / SAVED_MODEL).read_bytes()
         except (ConversionError, OSError):
             return None
-        found = next((name for name in shared.OUTSIDE if _node(name) in content), None)
+        found = next((name for name in shared.OUTSIDE if name.encode() in content), None)
         return f"a graph with the operator {found}" if found else None
 
     def load(self, model: SourceModel) -> Function:
@@ -69,11 +69,6 @@ class TensorFlow:
             return in_parts(dict(zip(original.inputs, arrays, strict=True)), original.ask)
         except shared.failures() as error:
             raise ConversionError(f"the original cannot answer: {one_line(error)}") from error
-
-
-def _node(operator: str) -> bytes:
-    """How a node's operator stands in a file of protocol buffers: field 2, its length, its name."""
-    return b"\x12" + bytes([len(operator)]) + operator.encode()
 
 
 def _serving(loaded: Any, settings: Mapping[str, Any]) -> Function:  # noqa: ANN401 - whatever was saved

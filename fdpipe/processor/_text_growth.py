@@ -21,7 +21,9 @@ INNER = ("normalizers", "pretokenizers", "decoders", "processors")
 def is_endless(tokenizer: Mapping[str, Any]) -> bool:
     """Whether a short text may become an immense one."""
     before = _growth(tokenizer.get("normalizer")) * _growth(tokenizer.get("pre_tokenizer"))
-    return max(before, _growth(tokenizer.get("decoder"))) > MOST_GROWTH or _pieces(tokenizer.get("post_processor")) > MOST_PIECES
+    return (
+        max(before, _growth(tokenizer.get("decoder"))) > MOST_GROWTH or _pieces(tokenizer.get("post_processor")) > MOST_PIECES
+    )
 
 
 def _growth(step: Any) -> float:  # noqa: ANN401 - JSON

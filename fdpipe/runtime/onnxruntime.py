@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fdpipe import extras
-from fdpipe.arrays import Batch
+from fdpipe.arrays import Batch, take
 from fdpipe.artifacts import Artifact
 from fdpipe.errors import StageError
 from fdpipe.interfaces import Engine, Session
@@ -97,7 +97,13 @@ class OnnxEngine:
         self._outputs = [value.name for value in session.get_outputs() if value.type.startswith("tensor(")]
 
     def run(self, batch: Batch) -> dict[str, np.ndarray]:
-        """The tensors among the graph's outputs, by name; `StageError` for inputs that do not fit and a closed engine."""
+        """The tensors among the graph's outputs, by name; `StageError` for inputs that do not fit and a closed engine.
+
+        No rows are asked as one row of nothing, whose answers are dropped: ONNX Runtime's Einsum divides by their number,
+        which ends the process.
+        """
+        if batch and all(array.shape[:1] == (0,) for array in batch.values()):
+            return take(self.run({name: _one_row(array) for name, array in batch.items()}), slice(0, 0))
         session = self._session
         if session is None:
             raise StageError("the model is closed")
@@ -109,6 +115,11 @@ class OnnxEngine:
     def close(self) -> None:
         """Drop the session; a call under way ends first."""
         self._session = None
+
+
+def _one_row(like: np.ndarray) -> np.ndarray:
+    shape = (1, *like.shape[1:])
+    return np.full(shape, "", object) if like.dtype.kind in "OU" else np.zeros(shape, like.dtype)
 
 
 def usable_cores() -> int:

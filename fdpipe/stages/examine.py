@@ -226,7 +226,9 @@ def _shown(told: str, attempt: Attempt, asked: Asked, exported: Batch, worst: Se
     rows = np.array(worst or range(min(ALONE, rows_in(asked.rows))), int)
     tensors = attempt.processor.prepare(asked.rows)
     count = rows_in(asked.rows)
-    ours, theirs = ({name: array for name, array in one.items() if array.shape[:1] == (count,)} for one in (asked.answers, exported))
+    ours, theirs = (
+        {name: array for name, array in one.items() if array.shape[:1] == (count,)} for one in (asked.answers, exported)
+    )
     return Difference(
         told=told, case=asked.question.name, records=take(asked.rows, rows), tensors=take(tensors, rows),
         original=take(ours, rows), exported=take(theirs, rows),

@@ -2,6 +2,7 @@
 
 import builtins
 import ctypes
+import mmap
 import os
 import re
 import signal
@@ -58,6 +59,14 @@ def eat_together(count: str) -> None:
     time.sleep(600)
 
 
+def eat_shared(_: str) -> None:
+    """Take all memory, such as could be shared with other processes."""
+    held = []
+    while True:
+        held.append(mmap.mmap(-1, BLOCK_BYTES))
+        held[-1].write(b"x" * BLOCK_BYTES)
+
+
 def write(path: str) -> None:
     """Write a file."""
     Path(path).write_text("harm")
@@ -98,6 +107,12 @@ def send(address: str) -> None:
     host, _, port = address.rpartition(":")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         any_socket.sendto(b"harm", (host, int(port)))
+
+
+def send_to_file(path: str) -> None:
+    """Send a datagram to a socket in a file, from one of a pair, which is no new socket."""
+    with socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0] as one:
+        one.sendto(b"harm", path)
 
 
 def leave_behind(word: str) -> None:
@@ -155,7 +170,7 @@ def mount(path: str) -> None:
 HARMS: Mapping[str, Callable[[str], str | None]] = {
     harm.__name__: harm
     for harm in (
-        crash, abort, leave, hang, hold, eat, eat_together, write, write_much, plant, remove, read, connect, send, leave_behind,
-        signal_to, say, interrupt, throw, environment, open_many, mount,
+        crash, abort, leave, hang, hold, eat, eat_together, eat_shared, write, write_much, plant, remove, read, connect, send,
+        send_to_file, leave_behind, signal_to, say, interrupt, throw, environment, open_many, mount,
     )
 }  # fmt: skip

@@ -14,14 +14,12 @@ ALL = os.environ.get("FDPIPE_FORMATS") == "all"
 
 NOT_CONVERTED = {
     "convbert": "the export answers otherwise",  # its convolutions see the padding, as in transformers itself
-    "cvt": "signal 8",  # ONNX Runtime's Einsum divides by the number of rows, which is 0 for no rows
     "fnet": "the export answers otherwise",  # its Fourier transform sees the padding, as in transformers itself
     "funnel": "torch.onnx cannot export",
     "helium": "torch.onnx cannot export",
     "hgnet_v2": "the export answers otherwise",  # by a little more than is allowed
     "longformer": "torch.onnx cannot export",
     "perceiver": "the image processor 'PerceiverImageProcessor' is not supported",
-    "xlnet": "signal 8",  # as cvt
     "yoso": "the export answers otherwise",
 }
 """By `model_type`, words of its refusal."""

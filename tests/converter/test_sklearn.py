@@ -9,6 +9,7 @@ from typing import Any
 import cloudpickle
 import joblib  # type: ignore[import-untyped]
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 import skops.io
@@ -226,6 +227,15 @@ def searched() -> Any:  # noqa: ANN401 - an estimator has no type of its own
 def test_what_skl2onnx_would_refuse_without_need(tmp_path: Path, estimator: Any) -> None:  # noqa: ANN401
     model = saved_pickle(tmp_path / "model", estimator.fit(X, THREE))
     alike(*both(model, {"input": X}, tmp_path))
+
+
+def test_its_operators_are_in_one_order(tmp_path: Path) -> None:
+    """skl2onnx has them in a set, whose order is another one in each process."""
+    frame, label = people()
+    export = exported(Sklearn(), saved_sklearn(tmp_path / "m", people_model(frame, label), frame), tmp_path)
+    domains = [one.domain for one in onnx.load(export.path).opset_import]
+    assert domains == sorted(domains)
+    assert len(domains) > 1
 
 
 def test_the_original_stays_as_it_was(tmp_path: Path) -> None:

@@ -257,6 +257,51 @@ def skops_object_that_reduces_to_a_call(folder: Path, trap: Trap) -> None:
     _skops(node)(folder, trap)
 
 
+def _type(module: str, name: str) -> dict[str, object]:
+    return {"__class__": name, "__module__": module, "__loader__": "TypeNode"}
+
+
+def _made(module: str, name: str, *arguments: object) -> dict[str, object]:
+    """An object of the class, made of these arguments as skops does."""
+    given = {"__class__": "tuple", "__module__": "builtins", "__loader__": "TupleNode", "content": list(arguments)}
+    return {"__class__": name, "__module__": module, "__loader__": "ConstructorFromReduceNode", "content": given}
+
+
+def _filled(module: str, name: str, attributes: dict[str, object]) -> dict[str, object]:
+    """An object of the class with these attributes, put there as skops does."""
+    words = {"__class__": "list", "__module__": "builtins", "__loader__": "ListNode"}
+    names = words | {"content": [_type("builtins", "str") for _ in attributes]}
+    inner = {"__class__": "dict", "__module__": "builtins", "__loader__": "DictNode", "key_types": names, "content": attributes}
+    return {"__class__": name, "__module__": module, "__loader__": "ObjectNode", "content": inner}
+
+
+LISTENER = "sklearn.callback._transport"
+
+for _name, _node in {
+    "text_that_scipy_runs": _filled("scipy.stats._continuous_distns", "norm_gen", {
+        "_parse_arg_template": _json("import os; os.system('touch MARKER')")
+    }),
+    "file_that_numpy_writes": _made("numpy", "memmap", *map(_json, ("MARKER", "uint8", "w+", 0, [3]))),
+    "archive_that_numpy_unpickles": _made("numpy.lib._npyio_impl", "NpzFile", *map(_json, ("MARKER", False, True))),
+    "file_of_another_library": _made("sklearn.datasets._covtype", "GzipFile", *map(_json, ("MARKER", "wb"))),
+    "call_of_another_library": _made("numpy.testing._private.utils", "partial", _type("builtins", "list")),
+    "attribute_of_whatever_comes": _made("sklearn.feature_selection._base", "attrgetter", _json("__class__")),
+    "thread": _made(LISTENER, "Thread", _json(None), _type("builtins", "list")),
+    "server": _made(LISTENER, "Listener", _json(["127.0.0.1", 0])),
+    "function_made_of_bytes": _made("sklearn.externals.array_api_extra.testing._testing", "FunctionType"),
+    "class_of_a_private_helper": _made("sklearn.utils._testing", "TempMemmap", _json([1])),
+}.items():  # fmt: skip
+    hostile(r"which no estimator of scikit-learn's is made of: refused", f"skops_{_name}")(_skops(_node))
+
+
+@hostile(r"which no estimator of scikit-learn's is made of: refused")
+def skops_method_of_an_estimator(folder: Path, trap: Trap) -> None:
+    inner = _filled("sklearn.linear_model._logistic", "LogisticRegression", {"C": _json(1)})
+    content = {"func": "set_params", "obj": inner}
+    names = {"__class__": "LogisticRegression", "__module__": "sklearn.linear_model._logistic", "__loader__": "MethodNode"}
+    _skops({**names, "content": content})(folder, trap)
+
+
 @hostile(r"refused|cannot|no ")
 def skops_array_of_pickled_objects(folder: Path, trap: Trap) -> None:
     copied("sklearn", folder)
@@ -316,6 +361,12 @@ def archive_with_a_link(folder: Path, trap: Trap) -> None:
     zipped(copied("sklearn", folder) / "model.skops", {"schema.json": b"{}"}, links={"a.npy": str(trap.secret)})
 
 
+@hostile("unpacks to .* far more than it is")
+def bomb_behind_other_bytes(folder: Path, trap: Trap) -> None:
+    path = bomb(copied("sklearn", folder) / "model.skops", "schema.json")
+    path.write_bytes(b"no archive" + path.read_bytes())
+
+
 @hostile("cannot be read")
 def archive_that_ends_early(folder: Path, trap: Trap) -> None:
     path = copied("sklearn", folder) / "model.skops"
@@ -351,7 +402,10 @@ MLMODELS: list[tuple[str, str | bytes, str]] = [
     ("mlmodel_that_is_no_text", b"\xff\xfe\x00\x01" * 9, "cannot be read"),
     ("mlmodel_that_is_deep", "[" * 50_000, "cannot be read"),
     ("mlmodel_that_is_large", "# " + "x" * 2**24 + "\nflavors: {}", "bytes, .* are allowed"),
-    ("mlmodel_that_laughs", f"{LAUGHS}\nflavors: {{sklearn: *a11}}", "no file|no signature|holds code"),
+    ("mlmodel_that_laughs", f"{LAUGHS}\nflavors: {{sklearn: *a11}}", "says more than 100,000 values"),
+    ("mlmodel_whose_format_laughs", f"{LAUGHS}\nflavors: {{sklearn: {{serialization_format: *a11}}}}", "says more than"),
+    ("mlmodel_that_holds_itself", "flavors: &a {sklearn: *a}", "says more than 100,000 values"),
+    ("flavour_of_two_lines", 'flavors: {"evil\\n\\x1b[2Jconverted": {}}', "which is no word"),
     ("mlmodel_without_settings", "flavors: {sklearn: null}", "holds code|no file of this model|no signature"),
     ("flavour_file_outside", _flavour(pickled_model="../outside/secret", serialization_format="skops"), "no file"),
     ("flavour_file_absolute", _flavour(pickled_model="/etc/passwd", serialization_format="skops"), "no file of this model"),
@@ -402,6 +456,16 @@ def mlmodel_that_is_a_link(folder: Path, trap: Trap) -> None:
 @hostile("hard link to one outside")
 def hard_link_to_a_file_outside(folder: Path, trap: Trap) -> None:
     (copied("sklearn", folder) / "extra").hardlink_to(trap.secret)
+
+
+@hostile("link that leaves its folder")
+def link_whose_name_has_two_lines(folder: Path, trap: Trap) -> None:
+    (copied("sklearn", folder) / "a\nconverted").symlink_to(trap.secret)
+
+
+@hostile("lie in each other more than 50 deep")
+def folders_without_end(folder: Path, trap: Trap) -> None:
+    copied("sklearn", folder).joinpath(*["a"] * 200).mkdir(parents=True)
 
 
 @hostile("no regular file")

@@ -95,6 +95,7 @@ def test_a_failure_to_load_ends_the_child(opening: Opening, tmp_path: Path) -> N
         ("leave", "3", r"ended with exit code 3 while it answered"),
         ("eat", "", r"took more than 1 GiB of memory \(converter.memory_gib\) while it answered"),
         ("eat_together", "12", r"took more than 1 GiB of memory \(converter.memory_gib\) while it answered"),
+        ("eat_shared", "12", r"took more than 1 GiB of memory \(converter.memory_gib\) while it answered"),
         ("interrupt", "x" * 100, r"sent what is no answer"),
     ],
 )
@@ -252,6 +253,27 @@ def test_it_connects_to_no_socket_in_a_file(opening: Opening, tmp_path: Path) ->
             original.predict(ROWS)
         with pytest.raises(TimeoutError):
             listener.accept()
+
+
+def test_it_sends_to_no_socket_in_a_file(opening: Opening, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(str(path))
+        log.setblocking(False)
+        with opening("send_to_file", path) as original, pytest.raises(ConversionError, match="Address family not supported"):
+            original.predict(ROWS)
+        with pytest.raises(BlockingIOError):
+            log.recv(10)
+
+
+def test_it_reads_no_terminal(opening: Opening) -> None:
+    ours, theirs = os.openpty()
+    try:
+        with opening("read", os.ttyname(theirs)) as original, pytest.raises(ConversionError, match="PermissionError"):
+            original.predict(ROWS)
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_it_has_no_secrets(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,6 +186,22 @@ def test_an_export_that_lies_elsewhere(tmp_path: Path, path: str) -> None:
         received.fetch(*made(tmp_path), Path(path))
 
 
+def test_what_was_taken_cannot_be_changed_any_more(tmp_path: Path) -> None:
+    """Whoever made it may still have it open."""
+    source, target = made(tmp_path)
+    with (source / "model.onnx").open("a") as still_open:
+        found = received.fetch(source, target, Path("model.onnx"))
+        still_open.write(", changed")
+    assert found.read_text() == "model"
+
+
+def test_folders_without_end_are_not_taken(tmp_path: Path) -> None:
+    source, target = made(tmp_path)
+    source.joinpath(*["a"] * 20).mkdir(parents=True)
+    with pytest.raises(ConversionError, match="which is no plain file"):
+        received.fetch(source, target, Path("model.onnx"))
+
+
 def symlink(folder: Path) -> None:
     (folder / "x").symlink_to("/etc/passwd")
 

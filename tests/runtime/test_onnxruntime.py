@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from fdpipe.errors import MissingExtra, StageError
 from fdpipe.interfaces import Session
@@ -45,6 +46,18 @@ class TestOnnxRuntime(RuntimeContract):
         model = onnx_models.artifact(onnx_models.mlp(tmp_path / "model.onnx"))
         with pytest.raises(StageError, match="not engine"):
             runtime.open(replace(model, kind="engine"), {})
+
+
+def test_no_rows_have_no_answers(tmp_path: Path) -> None:
+    """ONNX Runtime itself would divide by their number, and end the process."""
+    nodes = [helper.make_node("Einsum", ["a", "b"], ["y"], equation="nij,njk->nik")]
+    shapes = [onnx_models.value(name, TensorProto.FLOAT, "rows", 2, 2) for name in "aby"]
+    engine = OnnxRuntime().open(
+        onnx_models.artifact(onnx_models.save(tmp_path / "model.onnx", nodes, shapes[:2], shapes[2:])), {}
+    )
+    assert engine.run(dict.fromkeys("ab", np.zeros((0, 2, 2), np.float32)))["y"].shape == (0, 2, 2)
+    text = OnnxRuntime().open(onnx_models.artifact(onnx_models.text(tmp_path / "text.onnx")), {})
+    assert text.run({"s": np.zeros((0, 1), object)})["word"].shape == (0, 1)
 
 
 def test_a_provider_that_is_not_there_names_its_extra() -> None:
