@@ -13,13 +13,14 @@ from fdpipe import progress
 from fdpipe.artifacts import Outcome, Record
 from fdpipe.errors import GRAVEST_FIRST, Exit, FdpipeError
 from fdpipe.home import settle_environment
-from fdpipe.pipeline import Call, direct, run
+from fdpipe.pipeline import direct, run
 from fdpipe.plan import Plan
 from fdpipe.progress import Event
 from fdpipe.report import write_report
 from fdpipe.runs import RunFolder, Runs
 from fdpipe.store import LocalStore, writing
 from fdpipe.tracking import discreet
+from fdpipe.trials import Call
 
 Job = TypeVar("Job")
 

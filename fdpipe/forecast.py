@@ -13,13 +13,14 @@ from fdpipe.artifacts import ModelRef, Provenance, Release, Trial
 from fdpipe.errors import FdpipeError, MissingExtra
 from fdpipe.home import settle_environment
 from fdpipe.machine import describe_machine
-from fdpipe.pipeline import Attempt, run
+from fdpipe.pipeline import run
 from fdpipe.plan import Plan
 from fdpipe.progress import name_of
 from fdpipe.releases import Releases
 from fdpipe.stages.deploy import deploy, publish
 from fdpipe.stages.fetch import resolve
 from fdpipe.store import VALUE, LocalStore
+from fdpipe.trials import Attempt
 
 P = ParamSpec("P")
 T = TypeVar("T")

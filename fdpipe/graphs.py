@@ -110,6 +110,16 @@ def drop_unused_domains(path: Path) -> None:
     path.write_bytes(model.SerializeToString())
 
 
+def is_onnx(path: Path) -> bool:
+    """Whether it can be read as a graph."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        return path.is_file() and bool(_graph_only(path).graph.node)
+    except DecodeError:
+        return False
+
+
 def operators(path: Path) -> list[str]:
     """The operator of every node, in order."""
     return [node.op_type for node in _graph_only(path).graph.node]

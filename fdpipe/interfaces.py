@@ -5,6 +5,7 @@ A worker's fields are its settings: `conf/<room>/<name>.yaml` holds their values
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -21,6 +22,7 @@ from fdpipe.artifacts import (
     Manifest,
     Measured,
     ModelRef,
+    NodeTime,
     Precision,
     Proof,
     Ranges,
@@ -140,18 +142,43 @@ class Processor(Protocol):
         """The graph's outputs → answers by name."""
 
 
+class Need(StrEnum):
+    """What a pass must be given beside the model: nothing, a calibrator's ranges, or the calibration rows themselves."""
+
+    NOTHING = "nothing"
+    RANGES = "ranges"
+    ROWS = "rows"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What there is of the calibration rows: the ranges found on them, and the rows as the model's input tensors, batch by
+    batch, from the first on whenever they are asked for. Each is there where it is needed."""
+
+    ranges: Ranges | None = None
+    batches: Callable[[], Iterable[Batch]] | None = None
+
+
 @runtime_checkable
 class Pass(Protocol):
-    """passes/: improves a graph within its format; quantizers are passes that use ranges."""
+    """passes/: improves a model; quantizers are passes that may need calibration.
+
+    A quantizer that can leave nodes alone has a field `exclude: tuple[str, ...]`, each the name of the node's first output
+    in the model that it is given.
+    """
 
     packages: ClassVar[tuple[str, ...]]
-    needs_ranges: ClassVar[bool]
+    takes: ClassVar[str]
+    """The kind of artifact that it reads, as `onnx`."""
+    gives: ClassVar[str]
+    """The kind that it writes, mostly the same."""
+    needs: ClassVar[Need]
 
     def requires(self, source: Path) -> None:
-        """Raise `NotApplicable` with the reason where the graph is none for this pass."""
+        """Raise `NotApplicable` with the reason where the model is none for this pass."""
 
-    def apply(self, source: Path, target: Path, ranges: Ranges | None) -> None:
-        """Read the model at `source`, write the improved one to `target`."""
+    def apply(self, source: Path, target: Path, calibration: Calibration) -> None:
+        """Read the model at `source`, write the improved one to `target`, alone in its folder but for its weights."""
 
     def ensures(self, source: Path, target: Path) -> None:
         """Raise `NotApplicable` where the result does not hold what the pass promises."""
@@ -168,19 +195,49 @@ class Calibrator(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A recipe as a search sees it: the `runtimes` that open what it makes, the `calibrators` that may take the place of its
+    own, whether it quantizes, and whether single nodes may stay in float."""
+
+    runtimes: tuple[str, ...]
+    calibrators: tuple[str, ...] = ()
+    quantizes: bool = False
+    excludes: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Space:
-    """What a search may combine: the sessions that each usable runtime offers, and the names of the recipes."""
+    """What a search may combine: the sessions that each usable runtime offers, its default first, and the recipes.
+
+    Beside it what the search must know: `by_rows` names the runtime that opens candidates with `parts`, where one was
+    chosen; the batch sizes that matter; how many nodes of each operator the model has; what the processor can.
+    """
 
     runtimes: Mapping[str, tuple[Session, ...]]
-    recipes: tuple[str, ...]
+    recipes: Mapping[str, Choice]
+    by_rows: str = ""
+    batch_sizes: tuple[int, ...] = (1,)
+    operators: Mapping[str, int] = field(default_factory=dict)
+    instruction_sets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A candidate to try, and why, for the log and the report."""
+
+    candidate: Candidate
+    why: str = ""
 
 
 @runtime_checkable
 class Search(Protocol):
     """search/: which candidates to try; a pure, seeded function of the trials so far."""
 
-    def propose(self, space: Space, trials: Sequence[Trial]) -> Sequence[Candidate]:
-        """The next candidates, which may run in parallel; none when it is done."""
+    locates: ClassVar[bool]
+    """Whether a quantized candidate that was refused for its quality is to be asked where it loses."""
+
+    def propose(self, space: Space, trials: Sequence[Trial]) -> Sequence[Proposal]:
+        """The next candidates, which may run in parallel, the most promising first; none when it is done."""
 
     def finalists(self, trials: Sequence[Trial]) -> Sequence[Trial]:
         """The succeeded trials that go to the benchmark; the baseline joins them by itself."""
@@ -207,6 +264,9 @@ class Runtime(Protocol):
     def check(self) -> None:
         """Raise `MissingExtra` where its libraries or device are not here."""
 
+    def absent(self) -> str | None:
+        """Why what it makes cannot be run on this machine, though it can be made here; None where it can be run."""
+
     def sessions(self) -> tuple[Session, ...]:
         """The session settings worth trying on this machine, the default first."""
 
@@ -215,6 +275,14 @@ class Runtime(Protocol):
 
     def open(self, artifact: Artifact, session: Session) -> Engine:
         """Load it; the benchmark and the service use this very call."""
+
+
+@runtime_checkable
+class Profiler(Protocol):
+    """A runtime that can say where a call's time goes."""
+
+    def profile(self, artifact: Artifact, session: Session, batch: Batch) -> tuple[NodeTime, ...]:
+        """Each node's time in a typical call, in the order of the nodes."""
 
 
 @runtime_checkable

@@ -4,13 +4,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum, StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from fdpipe import workers
-from fdpipe.artifacts import ModelRef
+from fdpipe.artifacts import Candidate, ModelRef
 from fdpipe.content import fingerprint
 from fdpipe.errors import ConfigError
 from fdpipe.interfaces import (
@@ -21,6 +22,7 @@ from fdpipe.interfaces import (
     Deployer,
     Metric,
     Monitor,
+    Need,
     Pass,
     Processor,
     Runtime,
@@ -54,16 +56,71 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Passes, then a calibrator and a quantizer where the recipe quantizes with ranges."""
+    """Passes, then a quantizer and, where ranges are needed, a calibrator; `calibrators` are others that a search may try in
+    its place."""
 
     passes: tuple[Pass, ...] = ()
     calibrator: Calibrator | None = None
+    calibrators: Mapping[str, Calibrator] = field(default_factory=dict)
     quantizer: Pass | None = None
 
     def __post_init__(self) -> None:
-        """A quantizer that uses ranges has something that finds them."""
-        if self.quantizer is not None and self.quantizer.needs_ranges and self.calibrator is None:
+        """A quantizer that uses ranges has something that finds them, and every step takes what the one before it made."""
+        if self.quantizer is not None and self.quantizer.needs is Need.RANGES and self.calibrator is None:
             raise ValueError("the quantizer needs ranges: name a calibrator")
+        for before, after in pairwise(self.steps):
+            if before.gives != after.takes:
+                raise ValueError(f"passes: {_of(after)} takes {after.takes}, and {_of(before)} before it gives {before.gives}")
+
+    @property
+    def steps(self) -> tuple[Pass, ...]:
+        """Everything that changes the model, in order."""
+        return (*self.passes, *([self.quantizer] if self.quantizer is not None else []))
+
+    @property
+    def excludes(self) -> bool:
+        """Whether its quantizer can leave single nodes alone."""
+        return self.quantizer is not None and any(item.name == "exclude" for item in fields(self.quantizer))  # type: ignore[arg-type]
+
+    def altered(self, candidate: Candidate) -> "Recipe":
+        """The recipe as a candidate wants it: with another calibrator, and with nodes that stay in float; `ValueError` for
+        a calibrator that it has not, and for nodes where its quantizer cannot leave any alone."""
+        recipe = self
+        if candidate.calibrator:
+            if candidate.calibrator not in self.calibrators:
+                raise ValueError(f"the recipe {candidate.recipe} has no calibrator {candidate.calibrator!r}")
+            recipe = replace(recipe, calibrator=self.calibrators[candidate.calibrator])
+        if candidate.floats:
+            if recipe.quantizer is None or not recipe.excludes:
+                raise ValueError(f"the recipe {candidate.recipe} cannot leave single nodes in float")
+            kept = (*recipe.quantizer.exclude, *candidate.floats)  # type: ignore[attr-defined]
+            recipe = replace(recipe, quantizer=replace(recipe.quantizer, exclude=kept))  # type: ignore[type-var]
+        return recipe
+
+
+def _of(one: Pass) -> str:
+    return type(one).__name__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How long a search may go on: `max_trials` candidates and `max_seconds` of one run, the baseline included; 0 is no limit.
+    A trial under way is not interrupted, and none is begun that would surely not end in time."""
+
+    max_trials: int = 0
+    max_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Ranges."""
+        if self.max_trials < 0 or self.max_seconds < 0:
+            raise ValueError("max_trials and max_seconds must not be negative; 0 is no limit")
+
+
+class Unmeasured(StrEnum):
+    """What becomes of a candidate that was made and cannot be run here: refused, or let through as it is."""
+
+    REFUSE = "refuse"
+    ALLOW = "allow"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +256,8 @@ class Plan:
     monitor: Mapping[str, Monitor] = field(default_factory=dict)
     conversion: Conversion = Conversion()
     parity: Tolerance = Tolerance()
+    budget: Budget = Budget()
+    unmeasured: Unmeasured = Unmeasured.REFUSE
     benchmark: Benchmark = Benchmark()
     service: ServiceSettings = ServiceSettings()
     orchestrator: Orchestrator = Orchestrator.NONE

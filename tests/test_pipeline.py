@@ -285,7 +285,8 @@ def test_the_incumbent_is_evaluated_on_the_same_rows(home: Path) -> None:
     digest = deployed(home)
     rehearsal = Rehearsal()
     record = run(fake_plan(), call=rehearsal)
-    assert rehearsal.steps[6:9] == ["benchmark", "incumbent", "judge"]
+    assert rehearsal.steps[3:5] == ["convert", "incumbent"]
+    assert rehearsal.steps[7:9] == ["benchmark", "judge"]
     assert record.incumbent == digest
 
 

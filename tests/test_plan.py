@@ -11,6 +11,7 @@ import pytest
 from fdpipe.artifacts import ModelRef
 from fdpipe.dataset.arrays import Arrays
 from fdpipe.errors import ConfigError
+from fdpipe.interfaces import Need
 from fdpipe.plan import Benchmark, Plan, Recipe, ServiceSettings, Target, Tolerance
 from fdpipe.testing import FakeCalibrator, FakePass
 from fdpipe.testing.rehearsal import fake_plan
@@ -112,7 +113,7 @@ def test_ranges(make: Callable[[], object], words: str) -> None:
 
 def test_a_quantizer_that_uses_ranges_has_something_that_finds_them() -> None:
     class NeedsRanges(FakePass):
-        needs_ranges = True
+        needs = Need.RANGES
 
     with pytest.raises(ValueError, match="name a calibrator"):
         Recipe(quantizer=NeedsRanges())

@@ -20,7 +20,19 @@ from fdpipe.store import LocalStore
 from fdpipe.testing import FakeCalibrator, FakeDeployer, FakePass, FakeQuantizer, FakeSource
 from fdpipe.testing.rehearsal import Rehearsal, fake_plan
 
-STORED = {"fetch", "gather", "convert", "optimize", "calibrate", "quantize", "ready", "evaluate", "benchmark", "judge"}
+STORED = {"fetch", "survey", "gather", "convert", "optimize", "calibrate", "quantize", "ready", "evaluate", "benchmark"} | {"judge"}
+    "fetch",
+    "survey",
+    "gather",
+    "convert",
+    "optimize",
+    "calibrate",
+    "quantize",
+    "ready",
+    "evaluate",
+    "benchmark",
+    "judge",
+}
 
 
 @pytest.fixture

@@ -22,10 +22,8 @@ from fdpipe.artifacts.models import (
 )
 from fdpipe.artifacts.releases import (
     PORTS,
-    CheckResult,
     Deployment,
     Manifest,
-    Outcome,
     Proof,
     Record,
     Rejection,
@@ -34,15 +32,22 @@ from fdpipe.artifacts.releases import (
 )
 from fdpipe.artifacts.trials import (
     Candidate,
+    CheckResult,
+    Diagnosis,
     Evaluation,
     Interval,
     Invariance,
     Machine,
     Measured,
     Measurement,
+    NodeLoss,
+    NodeTime,
+    Outcome,
     Ranges,
+    Sensitivity,
     Timing,
     Trial,
+    Unsupported,
 )
 
 __all__ = [
@@ -58,6 +63,7 @@ __all__ = [
     "CheckResult",
     "Data",
     "Deployment",
+    "Diagnosis",
     "Evaluation",
     "Examples",
     "Interval",
@@ -67,6 +73,8 @@ __all__ = [
     "Measured",
     "Measurement",
     "ModelRef",
+    "NodeLoss",
+    "NodeTime",
     "Outcome",
     "Parity",
     "Precision",
@@ -77,11 +85,13 @@ __all__ = [
     "Rejection",
     "Release",
     "Rows",
+    "Sensitivity",
     "SourceModel",
     "Task",
     "TensorSpec",
     "Timing",
     "Trial",
+    "Unsupported",
     "Verdict",
     "WorkerSpec",
 ]

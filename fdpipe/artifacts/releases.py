@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 
 from fdpipe.artifacts.models import (
@@ -17,31 +16,11 @@ from fdpipe.artifacts.models import (
 )
 from fdpipe.artifacts.trials import (
     Candidate,
+    CheckResult,
     Measured,
+    Outcome,
     Trial,
 )
-
-
-class Outcome(StrEnum):
-    """The outcome of a check, of a verdict."""
-
-    PASS = "pass"
-    FAIL = "fail"
-    INCONCLUSIVE = "inconclusive"
-    ANOMALOUS = "anomalous"
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckResult:
-    """One check on one candidate: `figure` against `limit`, both in `unit`; `reason` is the sentence for people."""
-
-    check: str
-    candidate: str
-    outcome: Outcome
-    reason: str
-    figure: float | None = None
-    limit: float | None = None
-    unit: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

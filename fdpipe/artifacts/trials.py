@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from statistics import geometric_mean
 
 from fdpipe.artifacts.models import (
@@ -9,6 +10,7 @@ from fdpipe.artifacts.models import (
     Artifact,
     Provenance,
 )
+from fdpipe.content import fingerprint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,17 +31,29 @@ class Ranges:
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """Runtime × recipe × session settings. Its name says the first two, and the settings where there are any."""
+    """Runtime × recipe × session settings.
+
+    `calibrator` names the one that takes the place of the recipe's own. `floats` are the nodes that its quantizer leaves
+    alone, each by the name of its first output. `parts` is for a candidate that chooses by the number of rows in a call:
+    (from so many rows on, this candidate), the first from 1 on.
+    """
 
     runtime: str
     recipe: str
     session: Mapping[str, int | float | str | bool] = field(default_factory=dict)
+    calibrator: str = ""
+    floats: tuple[str, ...] = ()
+    parts: tuple[tuple[int, "Candidate"], ...] = ()
 
     @property
     def name(self) -> str:
-        """Unique within a run."""
+        """Unique within a run: runtime and recipe, and whatever else there is."""
+        if self.parts:
+            return f"{self.runtime}({', '.join(f'{rows}+: {one.name}' for rows, one in self.parts)})"
+        how = f"+{self.calibrator}" if self.calibrator else ""
+        kept = f"-{len(self.floats)}#{fingerprint(sorted(self.floats))[:6]}" if self.floats else ""
         settings = ",".join(f"{key}={value}" for key, value in sorted(self.session.items()))
-        return f"{self.runtime}/{self.recipe}" + (f"[{settings}]" if settings else "")
+        return f"{self.runtime}/{self.recipe}{how}{kept}" + (f"[{settings}]" if settings else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,9 +154,91 @@ class Measured:
         return Interval(low=low, middle=middle, high=high)
 
 
+class Outcome(StrEnum):
+    """The outcome of a check, of a verdict."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    ANOMALOUS = "anomalous"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckResult:
+    """One check on one candidate: `figure` against `limit`, both in `unit`; `reason` is the sentence for people."""
+
+    check: str
+    candidate: str
+    outcome: Outcome
+    reason: str
+    figure: float | None = None
+    limit: float | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeLoss:
+    """What 8 bits would cost at one node, called by its first output: `snr_db` is the ratio of its output's power to that
+    of the noise which quantizing this node alone puts into it, `divergence` what that does to the model's own answers (root
+    mean square, relative), where it was asked; `work` is its share of the model's multiplications."""
+
+    node: str
+    operator: str
+    snr_db: float
+    divergence: float | None = None
+    work: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensitivity:
+    """Where a model loses when it is quantized: the nodes that can be, the worst first, found on `rows` rows without labels."""
+
+    method: str
+    rows: int
+    nodes: tuple[NodeLoss, ...]
+    provenance: Provenance | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeTime:
+    """The time of one node of an opened model, in a call: `operator` in the runtime's own words."""
+
+    node: str
+    operator: str
+    ms: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """Why a quantized candidate is not faster: `reasons` are the sentences for people. `float_share` of its time goes into
+    nodes that compute in float, `converting_share` into those that only quantize and dequantize, `unfused` of which there
+    are; `times` are the nodes' own, the slowest first."""
+
+    reasons: tuple[str, ...]
+    float_share: float | None = None
+    converting_share: float | None = None
+    unfused: int | None = None
+    times: tuple[NodeTime, ...] = ()
+    provenance: Provenance | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unsupported:
+    """A node that a runtime cannot take, and why, in the runtime's own words."""
+
+    node: str
+    operator: str
+    reason: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One candidate tried. Where it failed or was skipped, `reason` says why and the rest is missing."""
+    """One candidate tried; `why` the search wanted it. Where it failed or was skipped, `reason` says why and the rest is
+    missing; `unsupported` names the nodes that its runtime refused.
+
+    `refusals` are the gate's, on the first impression of its speed. `sensitivity` says where a quantized one loses that the
+    gate refused for its quality, `diagnosis` why one is slow. `unmeasured` says why it was made and could not be run here.
+    """
 
     candidate: Candidate
     artifact: Artifact | None = None
@@ -150,6 +246,12 @@ class Trial:
     evaluation: Evaluation | None = None
     speed: Measured | None = None
     reason: str | None = None
+    why: str = ""
+    refusals: tuple[CheckResult, ...] = ()
+    sensitivity: Sensitivity | None = None
+    diagnosis: Diagnosis | None = None
+    unsupported: tuple[Unsupported, ...] = ()
+    unmeasured: str = ""
 
     @property
     def succeeded(self) -> bool:

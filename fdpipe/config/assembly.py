@@ -3,15 +3,29 @@
 import re
 from collections.abc import Mapping
 from dataclasses import fields
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from fdpipe import workers
 from fdpipe.config.settings import Tree, look_up
 from fdpipe.errors import ConfigError, among
-from fdpipe.plan import Benchmark, Conversion, DataPlan, Orchestrator, Plan, Recipe, ServiceSettings, Target, Tolerance
+from fdpipe.plan import (
+    Benchmark,
+    Budget,
+    Conversion,
+    DataPlan,
+    Orchestrator,
+    Plan,
+    Recipe,
+    ServiceSettings,
+    Target,
+    Tolerance,
+    Unmeasured,
+)
 from fdpipe.workers import TARGET
 
 T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
 
 
 class Assembly:
@@ -23,7 +37,7 @@ class Assembly:
 
     def plan(self) -> Plan:
         """The plan; `ConfigError` for anything that does not belong into one."""
-        known = {item.name for item in fields(Plan)} - {"pinned", "versions", "conversion"}
+        known = {item.name for item in fields(Plan)} - {"pinned", "versions", "conversion", "budget", "unmeasured"}
         if unknown := sorted(set(self.values) - known):
             raise ConfigError(f"there is no setting {unknown[0]!r}: {among(unknown[0], known)}")
         return Plan(
@@ -35,7 +49,9 @@ class Assembly:
             processor=self.workers("processor"),
             runtime=self.workers("runtime"),
             recipe={name: self.recipe(name) for name in self.group("recipe")},
-            search=self.worker("search", "search"),
+            search=self.search(),
+            budget=workers.convert(Budget, self.budget(), self.name("search")),
+            unmeasured=self.choice(Unmeasured, "gate.unmeasured", Unmeasured.REFUSE),
             metric=self.workers("metric"),
             gate=self.workers("gate"),
             deployer=self.worker("deployer", "deployer"),
@@ -44,7 +60,7 @@ class Assembly:
             service=self.settings(ServiceSettings, "service"),
             conversion=workers.convert(Conversion, self.beside_workers("converter"), self.name("converter")),
             parity=self.settings(Tolerance, "parity"),
-            orchestrator=self.orchestrator(),
+            orchestrator=self.choice(Orchestrator, "orchestrator"),
         )
 
     def name(self, key: str) -> workers.Name:
@@ -71,10 +87,14 @@ class Assembly:
 
     def worker(self, room: str, key: str) -> Any:  # noqa: ANN401 - the room decides the Protocol
         """The worker that is described at a key."""
+        return workers.build(room, self.worker_at(room, key), self.name(key))
+
+    def worker_at(self, room: str, key: str) -> dict[str, Any]:
+        """The settings of a worker at a key; `ConfigError` where there are none."""
         found = look_up(self.values, key)
         if not isinstance(found, dict) or TARGET not in found:
             raise ConfigError(f"{key} must be a worker chosen from conf/{room}, got {found!r}")
-        return workers.build(room, found, self.name(key))
+        return found
 
     def workers(self, room: str) -> dict[str, Any]:
         """The workers of a room of which several are chosen."""
@@ -103,19 +123,30 @@ class Assembly:
             raise ConfigError(f"{key}.passes must be a list, got {listed!r}")
         passes = [self.worker("passes", f"{key}.passes.{number}") for number in range(len(listed))]
         calibrator = self.worker("calibrator", f"{key}.calibrator") if found.get("calibrator") else None
+        others = {name: self.worker("calibrator", f"{key}.calibrators.{name}") for name in found.get("calibrators") or {}}
         quantizer = self.worker("passes", f"{key}.quantizer") if found.get("quantizer") else None
         try:
-            return Recipe(passes=tuple(passes), calibrator=calibrator, quantizer=quantizer)
+            return Recipe(passes=tuple(passes), calibrator=calibrator, calibrators=others, quantizer=quantizer)
         except ValueError as error:
             raise ConfigError(f"{key}: {error}") from error
 
-    def orchestrator(self) -> Orchestrator:
-        """Who runs the line."""
-        value = look_up(self.values, "orchestrator")
+    def search(self) -> Any:  # noqa: ANN401 - a Search
+        """The search, without the budget that stands beside its own settings."""
+        found = self.worker_at("search", "search")
+        own = {key: value for key, value in found.items() if key not in self.budget()}
+        return workers.build("search", own, self.name("search"))
+
+    def budget(self) -> dict[str, Any]:
+        """How long a search may go on."""
+        return {key: value for key, value in self.group("search").items() if key in {item.name for item in fields(Budget)}}
+
+    def choice(self, kind: type[E], key: str, usual: E | None = None) -> E:
+        """One of an enumeration's words; the usual one, if there is any, where nothing is said."""
+        value = look_up(self.values, key, usual)
         try:
-            return Orchestrator(value)
+            return kind(value)
         except ValueError as error:
-            raise ConfigError(f"orchestrator={value}: {among(str(value), list(Orchestrator))}") from error
+            raise ConfigError(f"{key}={value}: {among(str(value), list(kind))}") from error
 
     def _refuse_unknown(self, key: str, found: Mapping[str, Any], known: list[str]) -> None:
         if unknown := sorted(set(found) - set(known)):

@@ -158,6 +158,12 @@ def _fill_recipes(tree: Tree, folders: Catalog) -> None:
     for name, recipe in _mappings(tree.get("recipe")):
         if isinstance(passes := recipe.get("passes"), list):
             recipe["passes"] = [_named("passes", item, folders, f"recipe.{name}.passes") for item in passes]
+        if isinstance(others := recipe.get("calibrators"), list):
+            named = [(item if isinstance(item, str) else next(iter(item), "")) for item in others]
+            place = f"recipe.{name}.calibrators"
+            recipe["calibrators"] = {
+                key: _named("calibrator", item, folders, place) for key, item in zip(named, others, strict=True)
+            }
         for slot, room in (("calibrator", "calibrator"), ("quantizer", "passes")):
             if recipe.get(slot) is not None:
                 recipe[slot] = _named(room, recipe[slot], folders, f"recipe.{name}.{slot}")

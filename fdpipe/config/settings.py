@@ -12,7 +12,7 @@ from fdpipe.workers import TARGET
 Tree = dict[str, Any]
 """The composed settings as plain data; interpolations are still text."""
 
-SLOTS = re.compile(r"recipe\.[^.]+\.(passes|calibrator|quantizer)")
+SLOTS = re.compile(r"recipe\.[^.]+\.(passes|calibrator|calibrators|quantizer)")
 """Keys that name workers: what is set there replaces what was there."""
 
 

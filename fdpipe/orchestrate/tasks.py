@@ -19,7 +19,7 @@ RETRY_DELAY_S = 2
 
 
 def as_task(step: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a step as a task run of its name (`fdpipe.pipeline.Call`); our store remembers results, Prefect does not."""
+    """Call a step as a task run of its name (`fdpipe.trials.Call`); our store remembers results, Prefect does not."""
     name = name_of(step)
 
     def work() -> T:

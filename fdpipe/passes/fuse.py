@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from fdpipe import graphs
-from fdpipe.artifacts import Ranges
+from fdpipe.interfaces import Calibration, Need
 
 
 class Level(StrEnum):
@@ -28,14 +28,16 @@ class Fuse:
     """
 
     packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
-    needs_ranges: ClassVar[bool] = False
+    takes: ClassVar[str] = "onnx"
+    gives: ClassVar[str] = "onnx"
+    needs: ClassVar[Need] = Need.NOTHING
 
     level: Level = Level.EXTENDED
 
     def requires(self, source: Path) -> None:
         """Nothing: any model may be optimized."""
 
-    def apply(self, source: Path, target: Path, ranges: Ranges | None) -> None:
+    def apply(self, source: Path, target: Path, calibration: Calibration) -> None:
         """Load the model at that level on the processor, and have it saved."""
         import onnxruntime
 

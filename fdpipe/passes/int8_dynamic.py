@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from fdpipe import graphs
-from fdpipe.artifacts import Ranges
 from fdpipe.errors import NotApplicable
+from fdpipe.interfaces import Calibration, Need
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,9 @@ class Int8Dynamic:
     """
 
     packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
-    needs_ranges: ClassVar[bool] = False
+    takes: ClassVar[str] = "onnx"
+    gives: ClassVar[str] = "onnx"
+    needs: ClassVar[Need] = Need.NOTHING
 
     per_channel: bool = True
 
@@ -27,7 +29,7 @@ class Int8Dynamic:
         if not {"MatMul", "Gemm"} & set(graphs.operators(source)):
             raise NotApplicable("the graph has no MatMul or Gemm: dynamic INT8 has nothing to quantize")
 
-    def apply(self, source: Path, target: Path, ranges: Ranges | None) -> None:
+    def apply(self, source: Path, target: Path, calibration: Calibration) -> None:
         """ONNX Runtime's dynamic quantizer; a Gemm becomes a MatMul and an Add."""
         from onnxruntime.quantization import QuantType
         from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer

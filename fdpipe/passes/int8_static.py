@@ -9,6 +9,7 @@ import numpy as np
 from fdpipe import graphs
 from fdpipe.artifacts import Ranges
 from fdpipe.errors import NotApplicable
+from fdpipe.interfaces import Calibration, Need
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -35,7 +36,9 @@ class Int8Static:
     """
 
     packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
-    needs_ranges: ClassVar[bool] = True
+    takes: ClassVar[str] = "onnx"
+    gives: ClassVar[str] = "onnx"
+    needs: ClassVar[Need] = Need.RANGES
 
     per_channel: bool = True
     reduce_range: bool = False
@@ -53,21 +56,22 @@ class Int8Static:
         if not set(self.operators) & set(graphs.operators(source)):
             raise NotApplicable(f"the graph has no {_either(self.operators)}: static INT8 has nothing to quantize")
 
-    def apply(self, source: Path, target: Path, ranges: Ranges | None) -> None:
+    def apply(self, source: Path, target: Path, calibration: Calibration) -> None:
         """ONNX Runtime's QDQ quantizer, with our ranges."""
         from onnxruntime.quantization import QuantType
         from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
         from onnxruntime.quantization.quant_utils import add_infer_metadata
 
-        if ranges is None:
+        if calibration.ranges is None:
             raise NotApplicable("static INT8 needs ranges: name a calibrator and calibration rows")
         with graphs.told("static quantization"):
             model = graphs.raised(graphs.annotated(source), PER_CHANNEL_OPSET)
             _flatten_biases(model)
             add_infer_metadata(model)
             quantizer = QDQQuantizer(
-                model, self.per_channel, self.reduce_range, QuantType.QInt8, QuantType.QUInt8, _tensors_data(model, ranges),
-                [], [], self._quantized(model), {"OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"]},
+                model, self.per_channel, self.reduce_range, QuantType.QInt8, QuantType.QUInt8,
+                _tensors_data(model, calibration.ranges), [], [], self._quantized(model),
+                {"OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"]},
             )  # fmt: skip
             quantizer.quantize_model()
             quantizer.model.topological_sort()

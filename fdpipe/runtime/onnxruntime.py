@@ -36,6 +36,10 @@ class OnnxRuntime:
         if self.provider not in offered:
             raise extras.missing(self.provider, extra=self.extra, because=f"the installed onnxruntime has {', '.join(offered)}")
 
+    def absent(self) -> str | None:
+        """None: what it opens, it runs."""
+        return None
+
     def sessions(self) -> tuple[Session, ...]:
         """One: the defaults of `Settings`."""
         return ({},)

@@ -32,6 +32,10 @@ class OpenVino:
         """`MissingExtra` where OpenVINO is not installed."""
         library()
 
+    def absent(self) -> str | None:
+        """None: what it opens, it runs."""
+        return None
+
     def sessions(self) -> tuple[Session, ...]:
         """One: the defaults of `Settings`."""
         return ({},)

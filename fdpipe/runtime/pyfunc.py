@@ -39,6 +39,10 @@ class Pyfunc:
         if self.isolation is not Isolation.VENV:
             extras.require("mlflow.pyfunc", extra="")
 
+    def absent(self) -> str | None:
+        """None: what it opens, it runs."""
+        return None
+
     def sessions(self) -> tuple[Session, ...]:
         """One: there is nothing to set but the threads, which the original's library may heed."""
         return ({},)

@@ -2,24 +2,28 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from fdpipe.artifacts import Candidate, Trial
-from fdpipe.interfaces import Space
+from fdpipe.interfaces import Proposal, Space
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """Each runtime, in its default session, with each recipe; all that succeed are finalists."""
+    """Each runtime, in its default session, with each recipe that it opens; all that succeed are finalists."""
 
-    def propose(self, space: Space, trials: Sequence[Trial]) -> Sequence[Candidate]:
+    locates: ClassVar[bool] = False
+
+    def propose(self, space: Space, trials: Sequence[Trial]) -> Sequence[Proposal]:
         """All combinations that were not tried yet, and so none at the second call."""
         tried = {trial.candidate.name for trial in trials}
         every = [
             Candidate(runtime=runtime, recipe=recipe, session=sessions[0])
             for runtime, sessions in space.runtimes.items()
-            for recipe in space.recipes
+            for recipe, choice in space.recipes.items()
+            if runtime in choice.runtimes
         ]
-        return [candidate for candidate in every if candidate.name not in tried]
+        return [Proposal(candidate=candidate) for candidate in every if candidate.name not in tried]
 
     def finalists(self, trials: Sequence[Trial]) -> Sequence[Trial]:
         """The succeeded ones."""

@@ -22,7 +22,7 @@ def calibrate(
     """Ranges from the calibration rows, in batches of `BATCH`; coverage from the evaluation rows."""
     bound: Processor = workers.build_spec(processor)
     features = rows.load().features
-    values = calibrator.collect(model.path, lambda: _batches(bound, features))
+    values = calibrator.collect(model.path, lambda: batches_of(bound, features))
     inputs = {spec.name: values[spec.name] for spec in model.inputs if spec.name in values}
     return Ranges(
         method=type(calibrator).__name__.lower(),
@@ -30,11 +30,12 @@ def calibrate(
         data_digest=rows.digest,
         values=values,
         inputs=inputs,
-        coverage=_coverage(_batches(bound, evaluation.load().features), inputs),
+        coverage=_coverage(batches_of(bound, evaluation.load().features), inputs),
     )
 
 
-def _batches(processor: Processor, features: Batch) -> Iterator[Batch]:
+def batches_of(processor: Processor, features: Batch) -> Iterator[Batch]:
+    """The rows as the graph's inputs, `BATCH` at a time."""
     for start in range(0, rows_in(features), BATCH):
         yield processor.prepare(take(features, slice(start, start + BATCH)))
 

@@ -21,7 +21,19 @@ def judge(
     incumbent: Evaluation | None,
     incumbent_release: str | None,
 ) -> Verdict:
-    """The verdict on the finalists, of which the first is the baseline.
+    """The verdict on the finalists, of which the first is the baseline: `verdict_on` them, remembered."""
+    return verdict_on(checks, metrics, finalists, measured, incumbent, incumbent_release)
+
+
+def verdict_on(
+    checks: Mapping[str, Check],
+    metrics: Mapping[str, Metric],
+    finalists: tuple[Trial, ...],
+    measured: Measured,
+    incumbent: Evaluation | None,
+    incumbent_release: str | None,
+) -> Verdict:
+    """What the gate says.
 
     A candidate passes with every check. The best first: those surely faster than the baseline, by speed; then the baseline,
     which ships where nothing beats it; then the rest. Speed is the geometric mean over the batch sizes.

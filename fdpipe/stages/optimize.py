@@ -3,9 +3,11 @@
 import shutil
 from pathlib import Path
 
-from fdpipe.artifacts import Artifact, Ranges
+from fdpipe import workers
+from fdpipe.artifacts import Artifact, Ranges, Rows, WorkerSpec
 from fdpipe.content import tree_digest
-from fdpipe.interfaces import Pass
+from fdpipe.interfaces import Calibration, Pass
+from fdpipe.stages.calibrate import batches_of
 from fdpipe.store import stage
 
 
@@ -16,26 +18,44 @@ def optimize(folder: Path, passes: tuple[Pass, ...], model: Artifact) -> Artifac
         return model
     current = model.path
     for number, one in enumerate(passes):
-        current = apply_pass(one, current, folder / f"step{number}" / "model.onnx", None)
-    return _kept(folder, current, model)
+        current = apply_pass(one, current, folder / f"step{number}", Calibration())
+    return _kept(folder, current, passes[-1].gives, model)
 
 
 @stage()
-def quantize(folder: Path, quantizer: Pass, model: Artifact, ranges: Ranges | None) -> Artifact:
-    """The quantized model; `ranges` are None for a quantizer that needs none."""
-    return _kept(folder, apply_pass(quantizer, model.path, folder / "step" / "model.onnx", ranges), model)
+def quantize(
+    folder: Path,
+    quantizer: Pass,
+    model: Artifact,
+    ranges: Ranges | None,
+    processor: WorkerSpec | None = None,
+    rows: Rows | None = None,
+) -> Artifact:
+    """The quantized model. `ranges` are None for a quantizer that needs none, processor and calibration rows for one that
+    does not see the rows itself."""
+    batches = None
+    if processor is not None and rows is not None:
+        bound, features = workers.build_spec(processor), rows.load().features
+        batches = lambda: batches_of(bound, features)  # noqa: E731 - what is asked for again and again
+    made = apply_pass(quantizer, model.path, folder / "step", Calibration(ranges=ranges, batches=batches))
+    return _kept(folder, made, quantizer.gives, model)
 
 
-def apply_pass(one: Pass, source: Path, target: Path, ranges: Ranges | None) -> Path:
-    """requires → apply → ensures; where the improved model is."""
+NAMES = {"onnx": "model.onnx", "openvino": "model.xml"}
+"""What a model's file is called, by its kind."""
+
+
+def apply_pass(one: Pass, source: Path, folder: Path, calibration: Calibration) -> Path:
+    """requires → apply → ensures; where the improved model is, in the new folder."""
+    target = folder / NAMES.get(one.gives, "model")
     one.requires(source)
-    target.parent.mkdir(parents=True)
-    one.apply(source, target, ranges)
+    folder.mkdir(parents=True)
+    one.apply(source, target, calibration)
     one.ensures(source, target)
     return target
 
 
-def _kept(folder: Path, made: Path, model: Artifact) -> Artifact:
+def _kept(folder: Path, made: Path, kind: str, model: Artifact) -> Artifact:
     """The last step's files as the entry's own; the steps before it are dropped."""
     final = folder / "model"
     made.parent.rename(final)
@@ -44,5 +64,5 @@ def _kept(folder: Path, made: Path, model: Artifact) -> Artifact:
     path = final / made.name
     size = sum(file.stat().st_size for file in final.iterdir())
     return Artifact(
-        kind=model.kind, path=path, digest=tree_digest(final), size_bytes=size, inputs=model.inputs, outputs=model.outputs
+        kind=kind, path=path, digest=tree_digest(final), size_bytes=size, inputs=model.inputs, outputs=model.outputs
     )

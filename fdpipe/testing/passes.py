@@ -4,10 +4,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from fdpipe.artifacts import (
-    Ranges,
-)
 from fdpipe.errors import NotApplicable
+from fdpipe.interfaces import Calibration, Need
 from fdpipe.testing.model import FakeModel
 
 
@@ -17,7 +15,9 @@ class FakePass:
     model for the reason `refuses`, or breaks down with `breaks`."""
 
     packages: ClassVar[tuple[str, ...]] = ()
-    needs_ranges: ClassVar[bool] = False
+    takes: ClassVar[str] = "onnx"
+    gives: ClassVar[str] = "onnx"
+    needs: ClassVar[Need] = Need.NOTHING
 
     share: float = 1.0
     wrong_percent: int = 0
@@ -29,7 +29,7 @@ class FakePass:
         if self.refuses:
             raise NotApplicable(self.refuses)
 
-    def apply(self, source: Path, target: Path, ranges: Ranges | None) -> None:
+    def apply(self, source: Path, target: Path, calibration: Calibration) -> None:
         """Write the other model."""
         if self.breaks:
             raise RuntimeError(self.breaks)
@@ -46,10 +46,10 @@ class FakePass:
 class FakeQuantizer(FakePass):
     """A pass that uses ranges."""
 
-    needs_ranges: ClassVar[bool] = True
+    needs: ClassVar[Need] = Need.RANGES
 
-    def apply(self, source: Path, target: Path, ranges: Ranges | None) -> None:
+    def apply(self, source: Path, target: Path, calibration: Calibration) -> None:
         """Write the other model; it must get ranges."""
-        if ranges is None:
+        if calibration.ranges is None:
             raise NotApplicable("there are no ranges")
-        super().apply(source, target, ranges)
+        super().apply(source, target, calibration)

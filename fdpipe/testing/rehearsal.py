@@ -50,7 +50,7 @@ def fake_plan(**changes: Any) -> Plan:  # noqa: ANN401 - any field of Plan
 
 @dataclass(kw_only=True)
 class Rehearsal:
-    """A way to call the steps of the line (`fdpipe.pipeline.Call`) that plays `package` and `prove`: nothing is built, no
+    """A way to call the steps of the line (`fdpipe.trials.Call`) that plays `package` and `prove`: nothing is built, no
     service is started. `steps` collects the names of the steps; the candidates in `unproven` fail their proof."""
 
     unproven: tuple[str, ...] = ()

@@ -30,6 +30,10 @@ class FakeRuntime:
         if self.missing:
             raise MissingExtra(f"{self.missing}: pip install 'fdpipe[fake]'")
 
+    def absent(self) -> str | None:
+        """None: what it opens, it runs."""
+        return None
+
     def sessions(self) -> tuple[Session, ...]:
         """One."""
         return ({},)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fdpipe.artifacts import Candidate, Trial
-from fdpipe.interfaces import Space
+from fdpipe.artifacts import Trial
+from fdpipe.interfaces import Proposal, Space
 from fdpipe.search.grid import Grid
 
 
@@ -12,6 +12,6 @@ from fdpipe.search.grid import Grid
 class FakeSearch(Grid):
     """The grid, one candidate a round, so that every round sees what the earlier ones gave."""
 
-    def propose(self, space: Space, trials: Sequence[Trial]) -> Sequence[Candidate]:
+    def propose(self, space: Space, trials: Sequence[Trial]) -> Sequence[Proposal]:
         """The first that was not tried."""
         return super().propose(space, trials)[:1]

@@ -12,7 +12,7 @@ from fdpipe.artifacts import Ranges
 from fdpipe.calibrator.minmax import MinMax
 from fdpipe.content import files_below, tree_digest
 from fdpipe.errors import NotApplicable
-from fdpipe.interfaces import Pass
+from fdpipe.interfaces import Calibration, Need, Pass
 from fdpipe.runtime.onnxruntime import OnnxRuntime
 from tests import onnx_models
 
@@ -30,11 +30,18 @@ def answers(path: Path, rows: np.ndarray = ROWS) -> np.ndarray:
     return OnnxRuntime().open(onnx_models.artifact(path), {}).run({"x": rows})["y"]
 
 
+def calibrated(path: Path, rows: np.ndarray = ROWS) -> Calibration:
+    """Ranges, and the rows in batches of 8."""
+    return Calibration(
+        ranges=ranges_of(path, rows), batches=lambda: ({"x": rows[start : start + 8]} for start in range(0, len(rows), 8))
+    )
+
+
 def done(one: Pass, source: Path, target: Path) -> Path:
     """requires → apply → ensures."""
     target.parent.mkdir(parents=True, exist_ok=True)
     one.requires(source)
-    one.apply(source, target, ranges_of(source) if one.needs_ranges else None)
+    one.apply(source, target, Calibration() if one.needs is Need.NOTHING else calibrated(source))
     one.ensures(source, target)
     return target
 
@@ -99,11 +106,11 @@ class PassContract:
 
     def test_without_ranges_it_works_or_says_that_it_needs_them(self, one: Pass, tmp_path: Path) -> None:
         source = onnx_models.mlp(tmp_path / "model.onnx")
-        if one.needs_ranges:
-            with pytest.raises(NotApplicable, match="needs ranges"):
-                one.apply(source, tmp_path / "out.onnx", None)
+        if one.needs is not Need.NOTHING:
+            with pytest.raises(NotApplicable, match=r"needs (ranges|calibration rows)"):
+                one.apply(source, tmp_path / "out.onnx", Calibration())
         else:
-            one.apply(source, tmp_path / "out.onnx", None)
+            one.apply(source, tmp_path / "out.onnx", Calibration())
             one.ensures(source, tmp_path / "out.onnx")
 
     def test_does_not_promise_another_model(self, one: Pass, tmp_path: Path) -> None:

@@ -6,9 +6,12 @@ import pytest
 
 from fdpipe import workers
 from fdpipe.artifacts import Answers, Artifact, Candidate, Evaluation, Invariance, Trial
-from fdpipe.interfaces import Search, Space
+from fdpipe.interfaces import Choice, Search, Space
 
-SPACE = Space(runtimes={"first": ({}, {"threads": 1}), "second": ({"threads": 2},)}, recipes=("none", "fused", "int8"))
+SPACE = Space(
+    runtimes={"first": ({}, {"threads": 1}), "second": ({"threads": 2},)},
+    recipes={name: Choice(runtimes=("first", "second")) for name in ("none", "fused", "int8")},
+)
 BASELINE = Candidate(runtime="first", recipe="none")
 ROUNDS = 100
 
@@ -36,7 +39,8 @@ def searched(search: Search, space: Space = SPACE, failing: tuple[str, ...] = ()
         proposals = search.propose(space, trials)
         if not proposals:
             return trials
-        trials += [trial(one, reason="it failed" if one.recipe in failing else None) for one in proposals]
+        for one in (proposal.candidate for proposal in proposals):
+            trials.append(trial(one, reason="it failed" if one.recipe in failing else None))
     raise AssertionError(f"no end after {ROUNDS} rounds")
 
 
@@ -65,7 +69,7 @@ class SearchContract:
         assert len(searched(search, failing=("fused", "int8"))) > 1
 
     def test_ends_where_there_is_only_the_baseline(self, search: Search) -> None:
-        only = Space(runtimes={"first": ({},)}, recipes=("none",))
+        only = Space(runtimes={"first": ({},)}, recipes={"none": Choice(runtimes=("first",))})
         assert [one.candidate for one in searched(search, only)] == [BASELINE]
 
     @pytest.mark.parametrize("failing", [(), ("fused",), ("none", "fused", "int8")])

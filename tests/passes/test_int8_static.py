@@ -13,10 +13,11 @@ from fdpipe.arrays import Batch
 from fdpipe.artifacts import Ranges
 from fdpipe.calibrator.minmax import MinMax
 from fdpipe.errors import NotApplicable, StageError
+from fdpipe.interfaces import Calibration
 from fdpipe.passes.fuse import Fuse, Level
 from fdpipe.passes.int8_static import Int8Static
 from tests import onnx_models
-from tests.contracts.passes import PassContract, answers, done, ranges_of
+from tests.contracts.passes import PassContract, answers, calibrated, done, ranges_of
 from tests.contracts.settings import built
 
 
@@ -54,7 +55,7 @@ def test_reduce_range_leaves_weights_seven_bits(tmp_path: Path) -> None:
 def test_scales_come_from_the_ranges(tmp_path: Path) -> None:
     source, target = onnx_models.mlp(tmp_path / "m.onnx"), tmp_path / "out.onnx"
     ranges = ranges_of(source)
-    Int8Static().apply(source, target, replace(ranges, values={**ranges.values, "x": (-1.0, 4.1)}))
+    Int8Static().apply(source, target, Calibration(ranges=replace(ranges, values={**ranges.values, "x": (-1.0, 4.1)})))
     weights = weights_of(target)
     np.testing.assert_allclose(weights["x_scale"], 5.1 / 255, rtol=1e-6)
     assert weights["x_zero_point"] == 50
@@ -78,7 +79,7 @@ def test_a_fused_bias_of_shape_1_n_is_quantized_too(tmp_path: Path) -> None:
 def test_a_convolutional_network_is_quantized_end_to_end(tmp_path: Path) -> None:
     source, target = onnx_models.conv(tmp_path / "m.onnx"), tmp_path / "out.onnx"
     images = np.random.default_rng(2).normal(size=(32, 3, 8, 8)).astype(np.float32)
-    Int8Static().apply(source, target, ranges_of(source, images))
+    Int8Static().apply(source, target, calibrated(source, images))
     Int8Static().ensures(source, target)
     nodes = onnx.load(target).graph.node
     makers = {name: node.op_type for node in nodes for name in node.output}
@@ -93,14 +94,17 @@ def test_two_inputs(tmp_path: Path) -> None:
     source, target = onnx_models.two_inputs(tmp_path / "m.onnx"), tmp_path / "out.onnx"
     batch: Batch = {"a": np.eye(4, dtype=np.float32), "b": np.ones((4, 2), np.int64)}
     values = MinMax().collect(source, lambda: [batch])
-    Int8Static().apply(source, target, Ranges(method="minmax", rows=4, data_digest="", values=values, inputs={}))
+    ranges = Ranges(method="minmax", rows=4, data_digest="", values=values, inputs={})
+    Int8Static().apply(source, target, Calibration(ranges=ranges))
     Int8Static().ensures(source, target)
 
 
 def test_a_tensor_without_a_range_is_told_in_one_line(tmp_path: Path) -> None:
     source = onnx_models.mlp(tmp_path / "m.onnx")
     with pytest.raises(StageError, match=r"static quantization failed: .*r0") as told:
-        Int8Static().apply(source, tmp_path / "out.onnx", replace(ranges_of(source), values={"x": (0.0, 1.0)}))
+        Int8Static().apply(
+            source, tmp_path / "out.onnx", Calibration(ranges=replace(ranges_of(source), values={"x": (0.0, 1.0)}))
+        )
     assert "\n" not in str(told.value)
 
 

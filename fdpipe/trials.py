@@ -1,0 +1,294 @@
+"""The search's loop, and what one trial is: a candidate made, evaluated, given a first measurement, and judged by it."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import ParamSpec, Protocol, TypeVar
+
+from fdpipe import progress
+from fdpipe.artifacts import (
+    Artifact,
+    Baseline,
+    Candidate,
+    CheckResult,
+    Data,
+    Diagnosis,
+    Evaluation,
+    Measured,
+    Outcome,
+    Ranges,
+    Sensitivity,
+    SourceModel,
+    Trial,
+)
+from fdpipe.errors import FdpipeError, MissingExtra, NotApplicable, StageError, StoreError
+from fdpipe.interfaces import Choice, Need, Profiler, Runtime, Session, Space
+from fdpipe.machine import describe_machine
+from fdpipe.plan import Budget, Plan, Recipe
+from fdpipe.stages.benchmark import Contender, benchmark
+from fdpipe.stages.calibrate import calibrate
+from fdpipe.stages.combine import Part, combine
+from fdpipe.stages.diagnose import diagnose
+from fdpipe.stages.evaluate import evaluate
+from fdpipe.stages.judge import verdict_on
+from fdpipe.stages.locate import locate
+from fdpipe.stages.optimize import optimize, quantize
+from fdpipe.stages.original import NATIVE, original
+from fdpipe.stages.ready import ready
+from fdpipe.stages.survey import Survey, survey
+from fdpipe.store import Store
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+PARTS = "parts"
+"""The kind of artifact that holds several, one of which is asked by the number of rows."""
+
+
+class Call(Protocol):
+    """How a step of the line is called: directly, or as a task of an orchestrator. `progress.name_of` says its name."""
+
+    def __call__(self, step: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What every trial of a run starts from."""
+
+    model: SourceModel
+    baseline: Baseline
+    data: Data
+    incumbent: Evaluation | None = None
+    incumbent_release: str | None = None
+
+
+def search(plan: Plan, runtimes: Mapping[str, Runtime], store: Store, given: Given, call: Call) -> list[Trial]:
+    """The trials, the baseline's first: whatever the search proposes, seeing what the earlier ones gave, within its budget."""
+    space = space_of(plan, runtimes, given.baseline.artifact, survey(store, given.baseline.artifact))
+    runtime = space.recipes[BASELINE].runtimes[0]
+    first = Candidate(runtime=runtime, recipe=BASELINE, session=space.runtimes[runtime][0])
+    clock = Clock(plan.budget)
+    trials = [clock.timed(call, Attempt(first, "the converted model as it is"), store, plan, given, None)]
+    if not trials[0].succeeded:
+        raise StageError(f"the converted model cannot be run as it is: {trials[0].reason}")
+    while proposals := plan.search.propose(space, trials):
+        for proposal in proposals:
+            if reason := clock.spent(len(trials)):
+                progress.note(f"the search ends: {reason}")
+                return trials
+            trials.append(clock.timed(call, Attempt(proposal.candidate, proposal.why), store, plan, given, trials[0]))
+    return trials
+
+
+BASELINE = "none"
+"""The recipe without passes."""
+
+
+class Clock:
+    """What a search has used of its budget. A trial that was stored takes no time, and so a killed search goes on with all of
+    its seconds; what one takes is guessed from the others of this run."""
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self.began = time.monotonic()
+        self.taken: list[float] = []
+
+    def timed(self, call: Call, attempt: "Attempt", store: Store, plan: Plan, given: Given, first: Trial | None) -> Trial:
+        """The trial, its time noted."""
+        began = time.monotonic()
+        trial = call(attempt, store, plan, given, first)
+        self.taken.append(time.monotonic() - began)
+        return trial
+
+    def spent(self, tried: int) -> str | None:
+        """Why there is no time or no turn for another trial."""
+        if self.budget.max_trials and tried >= self.budget.max_trials:
+            return f"search.max_trials={self.budget.max_trials} are tried"
+        used, typical = time.monotonic() - self.began, median(self.taken)
+        if self.budget.max_seconds and used + typical > self.budget.max_seconds:
+            return f"{used:.0f} s of search.max_seconds={self.budget.max_seconds:g} are used, and a trial takes {typical:.0f} s"
+        return None
+
+
+# --- the space --------------------------------------------------------------------------------------------------------
+
+
+def space_of(plan: Plan, runtimes: Mapping[str, Runtime], baseline: Artifact, found: Survey) -> Space:
+    """What can be combined for this model, on this machine. The recipe `none` is always there; `StageError` where no runtime
+    opens the converted model."""
+    recipes = {BASELINE: Recipe(), **plan.recipe}
+    choices = {name: _choice(recipe, runtimes, baseline.kind) for name, recipe in recipes.items()}
+    opens = [name for name in choices[BASELINE].runtimes if baseline.kind in runtimes[name].kinds]
+    if not opens:
+        raise StageError(f"none of {', '.join(runtimes)} opens the converted model, which is {baseline.kind}")
+    choices[BASELINE] = replace(choices[BASELINE], runtimes=tuple(dict.fromkeys([*opens, *choices[BASELINE].runtimes])))
+    used = {name for choice in choices.values() for name in choice.runtimes}
+    return Space(
+        runtimes=sessions({name: one for name, one in runtimes.items() if name in used}, plan.benchmark.threads),
+        recipes={name: choice for name, choice in choices.items() if choice.runtimes},
+        by_rows=next((name for name, one in runtimes.items() if PARTS in one.kinds), ""),
+        batch_sizes=plan.benchmark.batch_sizes,
+        operators=found.operators,
+        instruction_sets=describe_machine().instruction_sets,
+    )
+
+
+def _choice(recipe: Recipe, runtimes: Mapping[str, Runtime], kind: str) -> Choice:
+    gives = {recipe.steps[-1].gives} if recipe.steps else {kind, NATIVE}
+    return Choice(
+        runtimes=tuple(name for name, one in runtimes.items() if gives & set(one.kinds)),
+        calibrators=tuple(recipe.calibrators),
+        quantizes=recipe.quantizer is not None,
+        excludes=recipe.excludes,
+    )
+
+
+def sessions(runtimes: Mapping[str, Runtime], threads: int) -> dict[str, tuple[Session, ...]]:
+    """What each runtime offers; the plan's number of threads goes into every session that does not set its own, and so
+    into the candidate: what is measured is what is served."""
+    pinned = {"threads": threads} if threads else {}
+    return {name: tuple({**pinned, **session} for session in one.sessions()) for name, one in runtimes.items()}
+
+
+# --- a trial ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One trial: the candidate made, evaluated, measured beside the baseline for a first impression, and judged by it."""
+
+    candidate: Candidate
+    why: str = ""
+
+    @property
+    def name(self) -> str:
+        """The step's name."""
+        return f"trial {self.candidate.name}"
+
+    def __call__(self, store: Store, plan: Plan, given: Given, first: Trial | None) -> Trial:
+        """A trial that failed has its reason; only what concerns every candidate is raised."""
+        with progress.step(self.name) as step:
+            if self.why:
+                progress.note(self.why)
+            try:
+                return self._try(store, plan, given, first)
+            except Exception as error:
+                if not _is_its_own(error):
+                    raise
+                log.info("%s failed", self.name, exc_info=True)
+                reason = str(error) if isinstance(error, StageError) else f"{type(error).__name__}: {error}"
+                step.detail = " ".join(reason.split())
+                nodes = tuple(getattr(error, "nodes", ()))
+                return Trial(candidate=self.candidate, reason=step.detail, why=self.why, unsupported=nodes)
+
+    def _try(self, store: Store, plan: Plan, given: Given, first: Trial | None) -> Trial:
+        candidate, baseline, rows = self.candidate, given.baseline, given.data.evaluation
+        runtime = plan.runtime[candidate.runtime]
+        model, ranges = make(store, plan, given, candidate)
+        evaluation = evaluate(
+            store, runtime, candidate.session, model, baseline.processor, baseline.task, rows, baseline.reference, plan.metric
+        )
+        trial = Trial(candidate=candidate, artifact=model, ranges=ranges, evaluation=evaluation, why=self.why)
+        if first is None:
+            return trial
+        pair = (contender(plan, first), contender(plan, trial))
+        trial = replace(trial, speed=benchmark(store, pair, baseline.processor, rows, plan.benchmark.provisional()))
+        trial = replace(trial, refusals=refusals(plan, given, first, trial))
+        return replace(
+            trial, sensitivity=where_it_loses(store, plan, given, trial), diagnosis=why_slow(store, plan, given, first, trial)
+        )
+
+
+def _is_its_own(error: Exception) -> bool:
+    """Whether the failure is this candidate's, as any that a library may raise; a full disk, say, is every candidate's."""
+    if isinstance(error, FdpipeError):
+        return isinstance(error, StageError | MissingExtra) and not isinstance(error, StoreError)
+    return True
+
+
+def make(store: Store, plan: Plan, given: Given, candidate: Candidate) -> tuple[Artifact, Ranges | None]:
+    """The candidate's model in the form that its runtime opens, and the ranges that were found for it."""
+    if candidate.parts:
+        parts = tuple(
+            Part(rows=rows, runtime=plan.runtime[one.runtime], session=one.session, artifact=make(store, plan, given, one)[0])
+            for rows, one in candidate.parts
+        )
+        return combine(store, parts, given.baseline.artifact), None
+    runtime, recipe = plan.runtime[candidate.runtime], recipe_of(plan, candidate)
+    if not recipe.steps and given.baseline.artifact.kind not in runtime.kinds and NATIVE in runtime.kinds:
+        return original(store, given.model, given.baseline.artifact), None
+    floats = optimized(store, recipe, given.baseline)
+    model, ranges = quantized(store, recipe, floats, given)
+    return ready(store, runtime, model), ranges
+
+
+def recipe_of(plan: Plan, candidate: Candidate) -> Recipe:
+    """The candidate's own version of its recipe."""
+    return plan.recipe.get(candidate.recipe, Recipe()).altered(candidate)
+
+
+def optimized(store: Store, recipe: Recipe, baseline: Baseline) -> Artifact:
+    """The baseline after the recipe's passes, before its quantizer."""
+    if recipe.steps and recipe.steps[0].takes != baseline.artifact.kind:
+        wanted = recipe.steps[0].takes
+        raise NotApplicable(f"the recipe changes {wanted}, and this model is {baseline.artifact.kind}")
+    return optimize(store, recipe.passes, baseline.artifact)
+
+
+def quantized(store: Store, recipe: Recipe, model: Artifact, given: Given) -> tuple[Artifact, Ranges | None]:
+    """The model after the recipe's quantizer, and the ranges that its calibrator found."""
+    needs_rows = recipe.quantizer is not None and recipe.quantizer.needs is Need.ROWS
+    if (recipe.calibrator is not None or needs_rows) and given.data.calibration is None:
+        raise NotApplicable("there are no calibration rows: set data.calibration")
+    ranges, processor = None, given.baseline.processor
+    if recipe.calibrator is not None and given.data.calibration is not None:
+        ranges = calibrate(store, recipe.calibrator, model, processor, given.data.calibration, given.data.evaluation)
+    if recipe.quantizer is None:
+        return model, ranges
+    rows = given.data.calibration if needs_rows else None
+    used = ranges if recipe.quantizer.needs is Need.RANGES else None
+    return quantize(store, recipe.quantizer, model, used, processor if needs_rows else None, rows), ranges
+
+
+def refusals(plan: Plan, given: Given, first: Trial, trial: Trial) -> tuple[CheckResult, ...]:
+    """What the gate has against the candidate, by its first impression."""
+    speed: Measured | None = trial.speed
+    if speed is None:
+        return ()
+    verdict = verdict_on(plan.gate, plan.metric, (first, trial), speed, given.incumbent, given.incumbent_release)
+    return tuple(one for one in verdict.results if one.candidate == trial.candidate.name and one.outcome is not Outcome.PASS)
+
+
+def where_it_loses(store: Store, plan: Plan, given: Given, trial: Trial) -> Sensitivity | None:
+    """The nodes at which a refused quantized candidate's model loses, where the search wants to know."""
+    recipe = recipe_of(plan, trial.candidate)
+    rows = given.data.calibration or given.data.evaluation
+    if not (trial.refusals and recipe.excludes and plan.search.locates):
+        return None
+    floats = optimized(store, recipe, given.baseline)
+    return locate(store, floats, given.baseline.processor, rows) if floats.kind == "onnx" else None
+
+
+def why_slow(store: Store, plan: Plan, given: Given, first: Trial, trial: Trial) -> Diagnosis | None:
+    """What takes the time of a quantized candidate that is not faster than the baseline, where its runtime can say it."""
+    runtime = plan.runtime[trial.candidate.runtime]
+    ratio = trial.speed.overall(trial.candidate.name) if trial.speed else None
+    if recipe_of(plan, trial.candidate).quantizer is None or ratio is None or ratio.middle < 1 or trial.artifact is None:
+        return None
+    if not isinstance(runtime, Profiler):
+        return None
+    return diagnose(
+        store, runtime, trial.candidate.session, trial.artifact, given.baseline.processor, given.data.evaluation,
+        plan.benchmark.batch_sizes,
+    )  # fmt: skip
+
+
+def contender(plan: Plan, trial: Trial) -> Contender:
+    """What the benchmark needs of a succeeded trial."""
+    if trial.artifact is None:
+        raise StageError(f"{trial.candidate.name} has no model to measure: {trial.reason}")
+    return Contender(candidate=trial.candidate, runtime=plan.runtime[trial.candidate.runtime], artifact=trial.artifact)
