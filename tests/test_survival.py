@@ -20,19 +20,8 @@ from fdpipe.store import LocalStore
 from fdpipe.testing import FakeCalibrator, FakeDeployer, FakePass, FakeQuantizer, FakeSource
 from fdpipe.testing.rehearsal import Rehearsal, fake_plan
 
-STORED = {"fetch", "survey", "gather", "convert", "optimize", "calibrate", "quantize", "ready", "evaluate", "benchmark"} | {"judge"}
-    "fetch",
-    "survey",
-    "gather",
-    "convert",
-    "optimize",
-    "calibrate",
-    "quantize",
-    "ready",
-    "evaluate",
-    "benchmark",
-    "judge",
-}
+STORED = {"fetch", "gather", "convert", "survey", "optimize", "calibrate", "quantize", "ready", "evaluate", "benchmark"}
+STORED.add("judge")
 
 
 @pytest.fixture
