@@ -13,7 +13,7 @@ from fdpipe.cli import sample
 from fdpipe.cli.session import Session
 from fdpipe.cli.tables import table
 from fdpipe.execution import Execution, error_code
-from fdpipe.report.tables import State, candidates
+from fdpipe.report.tables import State, candidates, short_list
 from fdpipe.report.tables import Table as Candidates
 from fdpipe.runs import RunFolder
 
@@ -26,7 +26,9 @@ def show(session: Session, execution: Execution) -> None:
     record = execution.record
     console = session.console()
     console.print()
-    console.print(_fitted(candidates(record), console))
+    console.print(_fitted(candidates(record, every=False), console))
+    if others := len(record.trials) - len(short_list(record)):
+        console.print(Text(f"{others} more were tried and came to no final benchmark: the report says why", style="dim"))
     session.console().print()
     if record.rejection is not None:
         _say(session, "rejected", record.rejection.reason, "red")

@@ -8,7 +8,7 @@ from typing import Any
 from fdpipe.artifacts import CheckResult, Outcome, Parity, Record, Trial
 from fdpipe.plan import Plan
 from fdpipe.progress import Event
-from fdpipe.report import tables, words
+from fdpipe.report import searching, tables, words
 from fdpipe.report.panels import panels
 from fdpipe.report.picture import draw
 from fdpipe.report.stages import StageRow, stage_rows
@@ -54,13 +54,13 @@ def render(record: Record, plan: Plan, events: Sequence[Event], store: Store) ->
     template = environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))
     return template.render(
         style=Markup((folder / "report.css").read_text(encoding="utf-8")),
-        pictures=[Markup(svg) for svg in _pictures(record, store)],
+        pictures=[Markup(svg) for svg in _pictures(record, plan, store)],
         **contents(record, plan, events),
     )
 
 
-def _pictures(record: Record, store: Store) -> tuple[str, ...]:
-    shown = panels(record)
+def _pictures(record: Record, plan: Plan, store: Store) -> tuple[str, ...]:
+    shown = panels(record, higher_is_better=_better(record, plan) == "Up")
     return draw(store, shown).svgs if shown else ()
 
 
@@ -72,13 +72,18 @@ def contents(record: Record, plan: Plan, events: Sequence[Event]) -> dict[str, A
         "headline": headline(record),
         "facts": facts(record),
         "better": _better(record, plan),
-        "candidates": tables.candidates(record),
+        "candidates": tables.candidates(record, every=False),
+        "all_candidates": tables.candidates(record) if len(record.trials) > tables.FEW else None,
+        "story": searching.story(record),
+        "losses": searching.losses(record),
+        "diagnoses": searching.diagnoses(record),
+        "unsupported": searching.unsupported(record),
         "latencies": tables.latencies(record),
         "checks": _by_candidate(record),
         "untried": _untried(record),
         "certificate": _certificate(record),
         "cases": tables.cases(record.baseline.parity),
-        "calibration": _calibration(record),
+        "calibration": searching.calibrations(record),
         "bars": _bars(events),
         "provenance": _provenance(record, plan),
         "failure": Outcome.FAIL,
@@ -160,7 +165,11 @@ def _by_candidate(record: Record) -> list[tuple[str, tables.State, list[CheckRes
 
 def _untried(record: Record) -> list[tuple[str, str]]:
     """What was not measured, with the reason."""
-    failed = [(trial.candidate.name, trial.reason or "no reason was given") for trial in record.trials if not trial.succeeded]
+    failed = [
+        (trial.candidate.name, trial.unmeasured or trial.reason or "no reason was given")
+        for trial in record.trials
+        if not trial.succeeded
+    ]
     return [(f"runtime {name}", reason) for name, reason in record.skipped_runtimes.items()] + failed
 
 
@@ -185,19 +194,6 @@ def _furthest(parity: Parity) -> tuple[str, str]:
     if cosine is not None:
         return "smallest cosine", f"{cosine:.6f}"
     return "largest difference", f"{words.difference(parity.largest_difference)} (allowed {parity.tolerance:.0e})"
-
-
-def _calibration(record: Record) -> list[tuple[str, str]]:
-    """Each distinct calibration, and how much of the evaluation data lies inside what it saw."""
-    found = {trial.candidate.name: trial.ranges for trial in record.trials if trial.ranges}
-    return [
-        (name, f"{ranges.method}, {ranges.rows:,} rows, {len(ranges.values)} tensors" + _coverage(ranges.coverage))
-        for name, ranges in found.items()
-    ]
-
-
-def _coverage(share: float | None) -> str:
-    return "" if share is None else f"; {share:.2%} of the evaluation values lie inside"
 
 
 def _bars(events: Sequence[Event]) -> list[Bar]:

@@ -24,22 +24,27 @@ VARIABLES = ("ink", "soft", "faint", "line", "c1", "c2", "c3", "c4", "c5", "c6",
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One candidate in one panel: milliseconds with their interval, and quality; `number` is its row in the table."""
+    """One candidate in one panel: what it costs, with an interval, and quality; `number` is its turn. Only a finalist has
+    the final benchmark's figures, and its number in the picture."""
 
     number: int
-    low_ms: float
-    ms: float
-    high_ms: float
+    low: float
+    middle: float
+    high: float
     quality: float
+    is_finalist: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One picture; `reference` is the original's quality, `text` says the whole for who cannot see it."""
+    """One picture: quality over a cost, named with its unit by `axis`. `front` holds the numbers of those than which nothing
+    is better in both; `reference` is the original's quality, `text` says the whole for who cannot see it."""
 
-    batch: int
+    title: str
+    axis: str
     metric: str
     points: tuple[Point, ...]
+    front: tuple[int, ...]
     reference: float | None
     text: str
     packages: ClassVar[tuple[str, ...]] = ("matplotlib",)
@@ -60,7 +65,7 @@ def draw(folder: Path, panels: tuple[Panel, ...]) -> Pictures:
     svgs = []
     for panel in panels:
         # The salt makes the ids in a picture the same every time, and other ones in each picture of a page.
-        settings = _style() | {"svg.hashsalt": f"fdpipe batch {panel.batch}"}
+        settings = _style() | {"svg.hashsalt": f"fdpipe {panel.title}"}
         with style.context(settings, after_reset=True):
             svgs.append(_element(figure(panel), panel.text))
     return Pictures(svgs=tuple(svgs))
@@ -73,18 +78,19 @@ def figure(panel: Panel) -> "Figure":
 
     drawing = Figure(figsize=(PIXELS[0] / 72, PIXELS[1] / 72), dpi=72, layout="constrained", frameon=False)
     FigureCanvasSVG(drawing)
-    drawing.suptitle(f"Batch {panel.batch}", x=0.01, ha="left")
-    axes = drawing.add_subplot(xlabel="ms a call", ylabel=panel.metric)
+    drawing.suptitle(panel.title, x=0.01, ha="left")
+    axes = drawing.add_subplot(xlabel=panel.axis, ylabel=panel.metric)
     axes.locator_params(nbins=5)
-    axes.set_xlim(0, max(point.high_ms for point in panel.points) * 1.08)
+    axes.set_xlim(0, max(point.high for point in panel.points) * 1.08)
     axes.set_ylim(*_heights(panel))
     if panel.reference is not None:
         axes.axhline(panel.reference, color=_colour("faint"), linewidth=1, linestyle=(0, (3, 3)), label="original")
         drawing.legend(loc="upper right")
+    _trace(axes, panel)
     for point in panel.points:
         _mark(axes, point)
     drawing.draw_without_rendering()
-    _number(axes, panel.points)
+    _number(axes, [point for point in panel.points if point.is_finalist])
     for artist in drawing.findobj():
         artist.set_clip_on(False)
     return drawing
@@ -130,25 +136,35 @@ def _heights(panel: Panel) -> tuple[float, float]:
     return min(values) - margin, max(values) + margin
 
 
+def _trace(axes: "Axes", panel: Panel) -> None:
+    """The front, as the stairs below which nothing was found."""
+    front = sorted((point.middle, point.quality) for point in panel.points if point.number in panel.front)
+    if len(front) > 1:
+        axes.step([x for x, _ in front], [y for _, y in front], where="post", color=_colour("line"), linewidth=2, zorder=0)
+
+
 def _mark(axes: "Axes", point: Point) -> None:
-    """The dot and its whiskers."""
-    interval = [[point.ms - point.low_ms], [point.high_ms - point.ms]]
-    if point.high_ms > point.low_ms:
-        axes.errorbar(point.ms, point.quality, xerr=interval, fmt="none", color=_hue(point), elinewidth=1.5, capsize=4)
-    axes.plot(point.ms, point.quality, "o", color=_hue(point), markersize=6, markeredgewidth=0)
+    """The dot and its whiskers; a small and empty one for who was no finalist."""
+    if not point.is_finalist:
+        axes.plot(point.middle, point.quality, "o", color="none", markersize=4, markeredgecolor=_colour("faint"))
+        return
+    interval = [[point.middle - point.low], [point.high - point.middle]]
+    if point.high > point.low:
+        axes.errorbar(point.middle, point.quality, xerr=interval, fmt="none", color=_hue(point), elinewidth=1.5, capsize=4)
+    axes.plot(point.middle, point.quality, "o", color=_hue(point), markersize=6, markeredgewidth=0)
 
 
 def _number(axes: "Axes", points: Sequence[Point]) -> None:
     """Each point's number above it; one moves up until it covers no other."""
     taken: list[tuple[float, float]] = []
-    for point in sorted(points, key=lambda point: (point.ms, point.number)):
-        across, up = axes.transData.transform((point.ms, point.quality))
+    for point in sorted(points, key=lambda point: (point.middle, point.number)):
+        across, up = axes.transData.transform((point.middle, point.quality))
         rise = 7
         while any(abs(across - x) < 12 and abs(up + rise - y) < 12 for x, y in taken):
             rise += 3
         taken.append((across, up + rise))
         axes.annotate(
-            str(point.number), (point.ms, point.quality), (0, rise), textcoords="offset points", ha="center", va="bottom",
+            str(point.number), (point.middle, point.quality), (0, rise), textcoords="offset points", ha="center", va="bottom",
             color=_hue(point), weight="bold",
         )  # fmt: skip
 

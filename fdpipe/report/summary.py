@@ -67,5 +67,19 @@ def _candidate(record: Record, trial: Trial) -> dict[str, Any]:
         "invariance": evaluation and evaluation.invariance,
         "measurement": record.measured.of(name),
         "calibration": trial.ranges
-        and {"method": trial.ranges.method, "rows": trial.ranges.rows, "coverage": trial.ranges.coverage},
+        and {
+            "method": trial.ranges.method,
+            "rows": trial.ranges.rows,
+            "digest": trial.ranges.data_digest,
+            "coverage": trial.ranges.coverage,
+        },
+        "why": trial.why,
+        "calibrator": trial.candidate.calibrator,
+        "floats": trial.candidate.floats,
+        "impression": trial.speed and trial.speed.of(name),
+        "refusals": trial.refusals,
+        "sensitivity": trial.sensitivity and trial.sensitivity.nodes,
+        "diagnosis": trial.diagnosis,
+        "unsupported": trial.unsupported,
+        "unmeasured": trial.unmeasured,
     }

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fdpipe.artifacts import Case, Measurement, Outcome, Parity, Record, Timing, Trial
+from fdpipe.artifacts import Case, CheckResult, Measurement, Outcome, Parity, Record, Timing, Trial
 from fdpipe.report import words
 
 
@@ -17,25 +17,46 @@ class State(StrEnum):
     REFUSED = "refused"
     NO_FINALIST = "no finalist"
     FAILED = "failed"
+    NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Column names and rows of as many cells; `states` says of each row what became of its candidate, where it has one."""
+    """Column names and rows of as many cells; where rows are candidates, `states` says what became of each, and `numbers`
+    which of the trials it was, from 1 on."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     states: tuple[State, ...] = ()
+    numbers: tuple[int, ...] = ()
 
 
-def candidates(record: Record) -> Table:
-    """Every candidate tried: quality with its distance to the original, time relative to the baseline with its interval for
-    each batch size, milliseconds of one call, size, memory, and what became of it."""
+FEW = 8
+"""So many candidates are shown as they are; of more, those that came to the final benchmark."""
+
+
+def candidates(record: Record, *, every: bool = True) -> Table:
+    """The candidates tried, or the short list of them: quality with its distance to the original, time relative to the
+    baseline with its interval for each batch size, milliseconds of one call, size, memory, and what became of each."""
     metrics, sizes = metric_names(record), batch_sizes(record)
     times = [f"time, batch {size}" for size in sizes]
-    columns = ("candidate", *metrics, *times, f"p50, batch {sizes[0]}", "size", "memory", "outcome")
-    rows = tuple(_row(record, trial, metrics, sizes) for trial in record.trials)
-    return Table(columns=columns, rows=rows, states=tuple(state(record, trial) for trial in record.trials))
+    columns = ("candidate", *metrics, *times, *[f"p50, batch {sizes[0]}"] * bool(sizes), "size", "memory", "outcome")
+    shown = list(enumerate(record.trials, start=1)) if every else short_list(record)
+    return Table(
+        columns=columns,
+        rows=tuple(_row(record, trial, metrics, sizes) for _, trial in shown),
+        states=tuple(state(record, trial) for _, trial in shown),
+        numbers=tuple(number for number, _ in shown),
+    )
+
+
+def short_list(record: Record) -> list[tuple[int, Trial]]:
+    """The trials with their numbers: all of them where they are few, else those that came to the final benchmark."""
+    numbered = list(enumerate(record.trials, start=1))
+    if len(numbered) <= FEW:
+        return numbered
+    measured = {one.candidate for one in record.measured.measurements}
+    return [(number, trial) for number, trial in numbered if trial.candidate.name in measured or number == 1]
 
 
 def latencies(record: Record) -> Table:
@@ -60,22 +81,21 @@ def cases(parity: Parity) -> Table:
 def state(record: Record, trial: Trial) -> State:
     """What became of a candidate."""
     name = trial.candidate.name
+    if trial.unmeasured:
+        return State.NOT_MEASURED
     if not trial.succeeded:
         return State.FAILED
     if record.release is not None and record.release.candidate.name == name:
         return State.DEPLOYED if record.deployment is not None and record.deployment.url else State.PROVED
     if name in record.verdict.passed:
         return State.PASSED
-    return State.REFUSED if refusals(record, name) else State.NO_FINALIST
+    return State.REFUSED if refusals(record, trial) else State.NO_FINALIST
 
 
-def refusals(record: Record, candidate: str) -> list[str]:
-    """The names of the checks that refused it."""
-    return [
-        result.check
-        for result in record.verdict.results
-        if result.candidate == candidate and result.outcome is not Outcome.PASS
-    ]
+def refusals(record: Record, trial: Trial) -> list[CheckResult]:
+    """The checks that refused it: those of the verdict or, for who was no finalist, of the first impression."""
+    own = [result for result in record.verdict.results if result.candidate == trial.candidate.name]
+    return [result for result in own or trial.refusals if result.outcome is not Outcome.PASS]
 
 
 def metric_names(record: Record) -> list[str]:
@@ -85,25 +105,25 @@ def metric_names(record: Record) -> list[str]:
 
 def batch_sizes(record: Record) -> list[int]:
     """The batch sizes that were measured."""
-    return [timing.batch for timing in record.measured.measurements[0].timings]
+    return [timing.batch for timing in record.measured.measurements[0].timings] if record.measured.measurements else []
 
 
 def _row(record: Record, trial: Trial, metrics: Sequence[str], sizes: Sequence[int]) -> tuple[str, ...]:
-    measurement = _measurement(record, trial)
+    measurement = measurement_of(record, trial)
     timings = {timing.batch: timing for timing in measurement.timings} if measurement else {}
     bytes_ = words.size(trial.artifact.size_bytes) if trial.artifact else words.DASH
     return (
         trial.candidate.name,
         *[_quality(trial, name) for name in metrics],
         *[_time(record, trial, timings, size) for size in sizes],
-        words.milliseconds(timings[sizes[0]].p50_ms) if timings else words.DASH,
+        *[words.milliseconds(timings[sizes[0]].p50_ms) if timings else words.DASH] * bool(sizes),
         bytes_,
         words.memory(measurement.peak_rss_mib if measurement else None),
         _outcome(record, trial),
     )
 
 
-def _measurement(record: Record, trial: Trial) -> Measurement | None:
+def measurement_of(record: Record, trial: Trial) -> Measurement | None:
     """The final benchmark's or, for who was no finalist, the first impression."""
     name = trial.candidate.name
     return record.measured.of(name) or (trial.speed.of(name) if trial.speed else None)
@@ -125,7 +145,9 @@ def _time(record: Record, trial: Trial, timings: Mapping[int, Timing], size: int
 def _outcome(record: Record, trial: Trial) -> str:
     found = state(record, trial)
     if found is State.REFUSED:
-        return f"refused: {', '.join(refusals(record, trial.candidate.name))}"
+        return f"refused: {', '.join(result.check for result in refusals(record, trial))}"
+    if found is State.NOT_MEASURED:
+        return f"not measured: {trial.unmeasured}"
     return f"failed: {trial.reason}" if found is State.FAILED else found.value
 
 

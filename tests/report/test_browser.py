@@ -10,7 +10,7 @@ import pytest
 from fdpipe.artifacts import Record
 from fdpipe.report import write_report
 from fdpipe.store import LocalStore
-from tests.report import example
+from tests.report import example, example_search
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -42,7 +42,9 @@ def look(folder: Path, record: Record, width: int, *flags: str) -> str:
 
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize(
-    "record", [example.deployed(), example.rejected(), example.cured()], ids=["deployed", "rejected", "cured"]
+    "record",
+    [example.deployed(), example.rejected(), example.cured(), example_search.searched()],
+    ids=["deployed", "rejected", "cured", "searched"],
 )
 def test_it_never_scrolls_sideways(tmp_path: Path, record: Record, width: int) -> None:
     found = re.search(r"width=(\d+)", look(tmp_path, record, width))

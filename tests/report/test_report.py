@@ -11,14 +11,14 @@ import pytest
 
 from fdpipe.artifacts import Candidate, Outcome, Record, Verdict
 from fdpipe.progress import Event
-from fdpipe.report import tables, write_report
-from fdpipe.report.panels import panels
-from fdpipe.report.picture import draw
+from fdpipe.report import searching, tables, write_report
+from fdpipe.report.panels import front, panels
+from fdpipe.report.picture import Point, draw
 from fdpipe.report.stages import stage_rows
 from fdpipe.report.tables import State
 from fdpipe.store import LocalStore
 from fdpipe.testing import FakeMetric
-from tests.report import example
+from tests.report import example, example_search
 
 
 def html(folder: Path, record: Record) -> str:
@@ -98,7 +98,7 @@ class TestPage:
             "pip install 'fdpipe[openvino]'",  # a skipped runtime's
             "4 of 360 answers change with the batch",
             "4.2e-07 (allowed 1e-05)",  # parity
-            "minmax, 287 rows, 2 tensors; 99.87% of the evaluation values lie inside",
+            "minmax, 287 rows 3f1a7c9be2d4, 2 tensors; 99.87% of the evaluation values lie inside",
             "bentoml, oip-rest",
             "publish",
             "2 ms reused",
@@ -213,10 +213,10 @@ def numbers(svg: str) -> dict[int, tuple[float, float]]:
 class TestPicture:
     def test_a_panel_for_each_batch_size_with_every_finalist(self, tmp_path: Path) -> None:
         svgs = drawn(tmp_path, example.deployed())
-        assert [re.findall(r">(Batch \d+)<", svg) for svg in svgs] == [["Batch 1"], ["Batch 8"], ["Batch 32"]]
-        for svg in svgs:
+        titles = ["Batch 1", "Batch 8", "Batch 32", "Size", "Memory"]
+        for svg, title, axis in zip(svgs, titles, [*["ms a call"] * 3, "MB", "MiB, the whole process"], strict=True):
             assert set(dots(svg)) == set(numbers(svg)) == {1, 2, 3, 4}
-            assert {"accuracy", "ms a call", "original"} <= set(re.findall(r">([^<>]+)</text>", svg))
+            assert {title, "accuracy", axis, "original"} <= set(re.findall(r">([^<>]+)</text>", svg))
 
     def test_left_is_faster_and_up_is_better(self, tmp_path: Path) -> None:
         at = dots(drawn(tmp_path, example.deployed())[0])
@@ -241,10 +241,10 @@ class TestPicture:
     def test_fonts_and_colours_are_the_pages(self, tmp_path: Path) -> None:
         page = html(tmp_path, example.deployed())
         svgs = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
-        assert len(svgs) == 3
+        assert len(svgs) == 5
         for svg in svgs:
             assert not re.search(r"#[0-9a-f]{6}\b|font-family|<style|<metadata", svg)
-            assert 'role="img" aria-label="accuracy and latency at batch ' in svg
+            assert 'role="img" aria-label="accuracy over ' in svg
         for variable in set(re.findall(r"var\((--\w+)\)", "".join(svgs))):
             assert page.count(f"{variable}: #") == 2  # light and dark
         ids = re.findall(r' id="([^"]*)"', page)
@@ -261,12 +261,12 @@ class TestPicture:
 
     def test_one_candidate_alone_and_none_with_a_figure(self, tmp_path: Path) -> None:
         record = without_finalists()
-        assert len(drawn(tmp_path, record)) == 3
+        assert len(drawn(tmp_path, record)) == 5
         first = record.trials[0]
         assert first.evaluation is not None
         bare = replace(first, evaluation=replace(first.evaluation, quality={"accuracy": None}))
         assert panels(replace(record, trials=(bare,))) == ()
-        assert "Quality and latency" not in html(tmp_path, replace(record, trials=(bare, *record.trials[1:])))
+        assert "Quality and what it costs" not in html(tmp_path, replace(record, trials=(bare, *record.trials[1:])))
 
     def test_which_way_is_better_is_said(self, tmp_path: Path) -> None:
         class Loss(FakeMetric):
@@ -306,7 +306,9 @@ class TestSummary:
         assert static["state"] == "deployed"
         assert static["quality"]["accuracy"] == 0.975
         assert static["measurement"]["timings"][0]["ratio"]["middle"] == 0.45
-        assert static["calibration"] == {"method": "minmax", "rows": 287, "coverage": 0.99874}
+        assert static["calibration"] == {
+            "method": "minmax", "rows": 287, "digest": example.DIGEST, "coverage": 0.99874,
+        }  # fmt: skip
         assert found["data"]["calibration"]["rows"] == 287
         assert [case["name"] for case in found["parity"]["cases"]][:2] == ["evaluation", "alone"]
         assert found["parity"]["digest"] == example.DIGEST
@@ -341,3 +343,60 @@ def test_stages_that_ran_beside_each_other_are_told_apart() -> None:
         ("trial b", "failed", 3.0),
         ("optimize", "reused", 1.0),
     ]
+
+
+class TestSearch:
+    def test_many_trials_make_a_short_list(self, tmp_path: Path) -> None:
+        record = example_search.searched()
+        short = tables.candidates(record, every=False)
+        assert short.numbers == (1, 2, 3, 4)
+        assert tables.candidates(record).numbers == tuple(range(1, 11))
+        seen = text(html(tmp_path, record))
+        assert "All 10 that were tried" in seen
+        assert "that were tried" not in text(html(tmp_path, example.deployed()))
+
+    def test_the_story_says_why_and_what_came_of_it(self) -> None:
+        table = searching.story(example_search.searched())
+        rows = dict(zip(table.numbers, table.rows, strict=True))
+        assert rows[1][3:] == ("1 (baseline)", "passed")
+        assert rows[4][3] == "0.47× (0.46–0.48)"
+        assert rows[6][1] == "8 bits by the library's own defaults"
+        assert rows[6][4].startswith("quality: lost 0.0917 accuracy")
+        assert rows[7][1].startswith(f"{example_search.WORST[0]} back to float")
+        assert rows[8][3:] == ("1.13× (1.11–1.16)", "no finalist")
+        assert rows[9][4].startswith("no GPU is here")
+        assert rows[10][4] == "2 nodes cannot be taken"
+        assert table.states[5:] == (State.REFUSED, State.REFUSED, State.NO_FINALIST, State.NOT_MEASURED, State.FAILED)
+
+    def test_where_it_loses_and_what_stands_in_the_way(self, tmp_path: Path) -> None:
+        seen = text(html(tmp_path, example_search.searched()))
+        assert "MatMul_output_0 MatMul 9.4 dB 18.40% 4.1%" in seen
+        assert "61 % of its time goes into nodes that compute in float" in seen
+        assert "TreeEnsembleClassifier scores no importer registered for it" in seen
+        assert len(searching.losses(example_search.searched())) == 1
+        assert "What stands in the way" not in text(html(tmp_path, example.deployed()))
+
+    def test_small_dots_are_those_that_were_no_finalists(self, tmp_path: Path) -> None:
+        record = example_search.searched()
+        first = panels(record)[0]
+        assert {point.number: point.is_finalist for point in first.points} == {
+            **dict.fromkeys((1, 2, 3, 4), True), **dict.fromkeys((6, 7, 8), False),
+        }  # fmt: skip
+        assert set(numbers(drawn(tmp_path, record)[0])) == {1, 2, 3, 4}
+
+    def test_the_front_has_what_nothing_is_better_than(self) -> None:
+        points = [
+            Point(number=number, low=cost, middle=cost, high=cost, quality=quality)
+            for number, (cost, quality) in enumerate([(1.0, 0.9), (2.0, 0.95), (2.0, 0.9), (3.0, 0.95), (0.5, 0.2)], start=1)
+        ]
+        assert front(points, higher_is_better=True) == (1, 2, 5)
+        assert front(points, higher_is_better=False) == (5,)
+
+    def test_machines_read_it_too(self, tmp_path: Path) -> None:
+        write_report(example_search.searched(), example.plan(), [], tmp_path, LocalStore(tmp_path / "store"))
+        found = json.loads((tmp_path / "report.json").read_text())["candidates"]
+        assert found[6]["floats"] == [example_search.WORST[0]]
+        assert found[6]["refusals"][0]["check"] == "quality"
+        assert found[6]["sensitivity"][0]["snr_db"] == 9.4
+        assert found[8]["unmeasured"].startswith("no GPU")
+        assert found[9]["unsupported"][0]["operator"] == "TreeEnsembleClassifier"
