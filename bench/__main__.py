@@ -1,8 +1,12 @@
-"""`python -m bench [WHAT…]`: measure, print, and write docs/benchmarks.md when everything was measured."""
+"""`python -m bench [WHAT…]`: measure, print, and write docs/benchmarks.md when everything was measured.
+
+`optimize` is a bench of its own, with a page of its own: the words behind it are for it.
+"""
 
 import importlib
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from bench.common import Figure, table
@@ -15,6 +19,9 @@ PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 def main(wanted: list[str]) -> int:
     """Exit with 1 where something promised does not hold."""
+    if wanted[:1] == ["optimize"]:
+        optimize: Callable[[list[str]], int] = importlib.import_module("bench.optimize.run").main
+        return optimize(wanted[1:])
     sections: list[str] = []
     held = True
     for name in wanted or EVERYTHING:

@@ -8,6 +8,7 @@
     │   ├── ConversionError     5  the ONNX model cannot be made, or answers differently
     │   │   └── OriginalLost    5  the process of the original crashed, hung, or took too much
     │   ├── NotApplicable       5  a recipe does not suit this model (a trial with a reason, not the run's end)
+    │   │   └── Incompatible    5  a runtime cannot take some of the model's nodes, which it names
     │   └── StoreError          5  the store cannot be read or written (a full disk)
     └── DeploymentError         6  the service does not start, or something else holds its port
 
@@ -17,6 +18,10 @@ A refusal by the gate is no error: it is a value, `fdpipe.artifacts.Rejection`.
 import difflib
 from collections.abc import Iterable
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fdpipe.artifacts import Unsupported
 
 
 class Exit(IntEnum):
@@ -91,6 +96,14 @@ class OriginalLost(ConversionError):
 
 class NotApplicable(StageError):
     """A recipe does not suit this model or has not what it needs; the trial is skipped with this reason."""
+
+
+class Incompatible(NotApplicable):
+    """A runtime cannot take some of the model's nodes; `nodes` are these, each with what the runtime said."""
+
+    def __init__(self, reason: str, nodes: "tuple[Unsupported, ...]") -> None:
+        super().__init__(reason)
+        self.nodes = nodes
 
 
 class StoreError(StageError):

@@ -85,6 +85,8 @@ def summary(record: Record) -> str:
         return f"rejected: {record.rejection.reason}"
     if record.deployment is not None and record.release is not None:
         return f"{record.release.candidate.name} at {record.deployment.url or 'no address (dry run)'}"
+    if record.release is not None:
+        return f"{record.release.candidate.name} is packaged, not deployed: {record.verdict.reason}"
     return "no result"
 
 

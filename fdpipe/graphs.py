@@ -1,14 +1,11 @@
 """ONNX files: what is in them, a look at every tensor inside, and writing them. Needs onnx and onnxruntime when called."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from fdpipe.arrays import Batch
 from fdpipe.artifacts import TensorSpec
 from fdpipe.errors import NotApplicable, StageError
 
@@ -21,6 +18,9 @@ FLOATS = {"tensor(float)": 1, "tensor(float16)": 10, "tensor(double)": 11}
 
 KEEP_SHAPE = ("Scaler", "Imputer", "Normalizer", "Binarizer")
 """Operators of `ai.onnx.ml` whose output has their input's shape, which ONNX Runtime does not know."""
+
+SHAPE_BYTES = 2**16
+"""No tensor that says a shape is larger."""
 
 INLINE_BYTES = 2**30
 """Above this, weights are written beside the graph: one protobuf message holds less than 2 GiB."""
@@ -125,15 +125,29 @@ def operators(path: Path) -> list[str]:
     return [node.op_type for node in _graph_only(path).graph.node]
 
 
+def check_outputs(path: Path, names: Iterable[str]) -> None:
+    """`NotApplicable` for the first of these names that is no node's first output."""
+    if not (wanted := list(names)):
+        return
+    known = {node.output[0] for node in _graph_only(path).graph.node if node.output}
+    if unknown := [name for name in wanted if name not in known]:
+        raise NotApplicable(f"exclude names {unknown[0]!r}, which is the first output of no node of this graph")
+
+
 def ensure_replaces(made: Path, source: Path) -> None:
     """`StageError` where the model made from `source` cannot be opened, `NotApplicable` where it has not the same inputs
     and outputs, by name, type and, for inputs, axes."""
+    ensure_opens(made)
+    if _interface(made) != _interface(source):
+        raise NotApplicable("the new model has other inputs or outputs than the one it was made from")
+
+
+def ensure_opens(made: Path) -> None:
+    """`StageError` where ONNX Runtime cannot open a model that was made."""
     import onnxruntime
 
     with told("opening the new model"):
         onnxruntime.InferenceSession(str(made), options_for(made), providers=["CPUExecutionProvider"])
-    if _interface(made) != _interface(source):
-        raise NotApplicable("the new model has other inputs or outputs than the one it was made from")
 
 
 def annotated(path: Path) -> "ModelProto":
@@ -152,6 +166,32 @@ def annotated(path: Path) -> "ModelProto":
         if name not in known:
             tensor = TypeProto.Tensor(elem_type=FLOATS[kind])
             model.graph.value_info.append(ValueInfoProto(name=name, type=TypeProto(tensor_type=tensor)))
+    return model
+
+
+def shaped(path: Path) -> "ModelProto":
+    """The model with every shape written down that follows from its inputs' and its weights', as far as onnx knows the
+    operators; `onnxruntime.tools.symbolic_shape_infer` knows more, and fails on what torch exports."""
+    return inferred(read(path))
+
+
+def inferred(model: "ModelProto") -> "ModelProto":
+    """The same model, with its notes of shapes made anew. Large weights are not copied for it: their shapes are enough."""
+    from onnx import ModelProto, TensorProto, shape_inference
+
+    light = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
+    for name in ("node", "input", "output", "value_info", "sparse_initializer"):
+        getattr(light.graph, name).extend(getattr(model.graph, name))
+    for tensor in model.graph.initializer:
+        small = tensor.ByteSize() < SHAPE_BYTES
+        light.graph.initializer.append(
+            tensor if small else TensorProto(name=tensor.name, dims=tensor.dims, data_type=tensor.data_type)
+        )
+    light.graph.name = model.graph.name
+    found = shape_inference.infer_shapes(light, data_prop=True).graph
+    for name in ("value_info", "output"):
+        del getattr(model.graph, name)[:]
+        getattr(model.graph, name).extend(getattr(found, name))
     return model
 
 
@@ -213,33 +253,6 @@ def open_inside_out(path: Path) -> "InferenceSession":
 def float_tensors(session: "InferenceSession") -> dict[str, str]:
     """The float tensors among a session's outputs, with ONNX Runtime's name of their type."""
     return {value.name: value.type for value in session.get_outputs() if value.type in FLOATS}
-
-
-def values_inside(path: Path, batches: Iterable[Batch]) -> Iterator[Mapping[str, np.ndarray]]:
-    """For each batch, the finite values of every float tensor, inputs included, flat and by name; one batch at a time."""
-    session = open_inside_out(path)
-    names = list(float_tensors(session))
-    inputs = [value.name for value in session.get_inputs() if value.type in FLOATS]
-    empty = True
-    for batch in batches:
-        empty = False
-        with told("running the model on calibration rows"):
-            found = session.run(names, dict(batch)) if names else []  # asked for nothing, it would give everything
-        tensors = dict(zip(names, found, strict=True)) | {name: batch[name] for name in inputs}
-        yield {name: array[np.isfinite(array)] for name, array in tensors.items()}
-    if empty:
-        raise StageError("there are no calibration rows")
-
-
-def extremes(path: Path, batches: Iterable[Batch]) -> dict[str, tuple[float, float]]:
-    """The smallest and the largest finite value of every float tensor that had one."""
-    found: dict[str, tuple[float, float]] = {}
-    for values in values_inside(path, batches):
-        for name, array in values.items():
-            if array.size:
-                low, high = found.get(name, (np.inf, -np.inf))
-                found[name] = (min(low, float(array.min())), max(high, float(array.max())))
-    return found
 
 
 def _graph_only(path: Path) -> "ModelProto":

@@ -31,6 +31,7 @@ from fdpipe.artifacts import (
     Task,
     TensorSpec,
     Trial,
+    Unsupported,
 )
 
 if TYPE_CHECKING:
@@ -197,11 +198,12 @@ class Calibrator(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Choice:
     """A recipe as a search sees it: the `runtimes` that open what it makes, the `calibrators` that may take the place of its
-    own, whether it quantizes, and whether single nodes may stay in float."""
+    own, whether it quantizes, whether it does so with calibration rows, and whether single nodes may stay in float."""
 
     runtimes: tuple[str, ...]
     calibrators: tuple[str, ...] = ()
     quantizes: bool = False
+    calibrates: bool = False
     excludes: bool = False
 
 
@@ -237,10 +239,19 @@ class Search(Protocol):
     """Whether a quantized candidate that was refused for its quality is to be asked where it loses."""
 
     def propose(self, space: Space, trials: Sequence[Trial]) -> Sequence[Proposal]:
-        """The next candidates, which may run in parallel, the most promising first; none when it is done."""
+        """The next candidates, which may run in parallel, the most promising first; none when it is done. It is asked again
+        after each trial, and what is still wanted then is proposed again."""
 
     def finalists(self, trials: Sequence[Trial]) -> Sequence[Trial]:
         """The succeeded trials that go to the benchmark; the baseline joins them by itself."""
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """A search that can say how much is still to come beside what it proposes now."""
+
+    def outlook(self, space: Space, trials: Sequence[Trial]) -> int:
+        """About how many more trials, as far as is known now."""
 
 
 class Engine(Protocol):
@@ -286,6 +297,23 @@ class Profiler(Protocol):
 
 
 @runtime_checkable
+class Builder(Protocol):
+    """A runtime whose `ready` builds an engine of its own kind. Such an engine computes in its own way: whether an export
+    answers like the original is seen by a runtime that opens it as it is."""
+
+    makes: ClassVar[str]
+    """The kind of the engine."""
+
+
+@runtime_checkable
+class Delegator(Protocol):
+    """A runtime that hands what it can of a model to a device and computes the rest itself."""
+
+    def unsupported(self, artifact: Artifact) -> tuple[Unsupported, ...]:
+        """The nodes that the device does not take, and why."""
+
+
+@runtime_checkable
 class Metric(Protocol):
     """metric/: quality of answers against labels."""
 
@@ -313,7 +341,11 @@ class Evidence:
 
 @runtime_checkable
 class Check(Protocol):
-    """gate/: one rule about a candidate."""
+    """gate/: one rule about a candidate.
+
+    It may have an `aspect: ClassVar[Aspect]`; one without is of quality. One of speed is not asked of a candidate whose
+    speed could not be measured here, for which `gate.unmeasured` decides; a search tells by it why a candidate was refused.
+    """
 
     def judge(self, evidence: Evidence) -> CheckResult:
         """The outcome with its figure, limit and sentence; a missing or non-finite figure fails."""

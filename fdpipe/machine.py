@@ -35,7 +35,7 @@ def describe_machine() -> Machine:
     cores = len(os.sched_getaffinity(0))
     memory = round(psutil.virtual_memory().total / 2**30, 1)
     system = f"{platform.system()} {platform.machine()}"
-    identity = "|".join((processor, str(cores), str(round(memory)), system, *found))
+    identity = "|".join((processor, str(cores), str(round(memory)), system, *found, *_gpus()))
     return Machine(
         processor=processor,
         cores=cores,
@@ -44,6 +44,12 @@ def describe_machine() -> Machine:
         instruction_sets=found,
         fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16],
     )
+
+
+def _gpus() -> list[str]:
+    """The models of the NVIDIA GPUs, as their driver tells them: an engine that was built for one is none for another."""
+    told = (path.read_text() for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")))
+    return [line.partition(":")[2].strip() for text in told for line in text.splitlines() if line.startswith("Model:")]
 
 
 def _cpuinfo() -> dict[str, str]:

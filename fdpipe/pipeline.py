@@ -9,17 +9,18 @@ from fdpipe.artifacts import Baseline, Data, Evaluation, Record, Rejection, Rele
 from fdpipe.content import tree_digest
 from fdpipe.errors import MissingExtra, StageError
 from fdpipe.home import settle_environment
-from fdpipe.interfaces import Runtime
+from fdpipe.interfaces import Builder, Runtime
 from fdpipe.plan import Plan
 from fdpipe.releases import Releases
-from fdpipe.stages.benchmark import benchmark
+from fdpipe.runtime.onnxruntime import OnnxRuntime
+from fdpipe.stages.benchmark import benchmark, nothing_measured
 from fdpipe.stages.convert import chosen, convert
 from fdpipe.stages.deploy import deploy, publish, tags_of
 from fdpipe.stages.evaluate import evaluate
 from fdpipe.stages.fetch import fetch, gather, identify, resolve
 from fdpipe.stages.judge import judge
 from fdpipe.stages.package import order, package
-from fdpipe.stages.prove import prove
+from fdpipe.stages.prove import not_run, prove
 from fdpipe.store import LocalStore, Store
 from fdpipe.trials import Call, Given, contender, search
 
@@ -32,7 +33,18 @@ def direct(step: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     return step(*args, **kwargs)
 
 
-def run(plan: Plan, *, store: Store | None = None, releases: Releases | None = None, call: Call = direct) -> Record:
+CERTIFIER = OnnxRuntime()
+"""What runs the export to compare it with the original, where none of the plan's runtimes opens it here as it is."""
+
+
+def run(
+    plan: Plan,
+    *,
+    store: Store | None = None,
+    releases: Releases | None = None,
+    call: Call = direct,
+    certifier: Runtime = CERTIFIER,
+) -> Record:
     """Run the plan's line to a deployment or a rejection; an exception means that neither could be found out."""
     home = settle_environment()
     store = store or LocalStore(home / "store")
@@ -42,7 +54,7 @@ def run(plan: Plan, *, store: Store | None = None, releases: Releases | None = N
     ref = plan.pinned or call(resolve, plan.source, plan.model)
     model = call(fetch, store, plan.source, ref)
     data = call(gather, store, plan.data, ref, identify(plan.data, ref))
-    choice = chosen(plan.converter, plan.processor, runtimes, model)
+    choice = chosen(plan.converter, plan.processor, certifying(runtimes, certifier), model)
     baseline = call(convert, store, *choice, model, data.evaluation, plan.conversion, plan.parity)
 
     live = releases.live(plan.service_name)
@@ -51,10 +63,14 @@ def run(plan: Plan, *, store: Store | None = None, releases: Releases | None = N
 
     given = Given(model=model, baseline=baseline, data=data, incumbent=incumbent, incumbent_release=live_digest)
     trials = search(plan, runtimes, store, given, call)
-    finalists = (trials[0], *(trial for trial in plan.search.finalists(trials) if trial is not trials[0]))
-    contenders = tuple(contender(plan, trial) for trial in finalists)
-    measured = call(benchmark, store, contenders, baseline.processor, data.evaluation, plan.benchmark)
-    verdict = call(judge, store, plan.gate, plan.metric, finalists, measured, incumbent, live_digest)
+    chosen_ones = plan.search.finalists(trials) if trials[0].artifact else ()
+    finalists = (trials[0], *(trial for trial in chosen_ones if trial is not trials[0]))
+    judged = (*finalists, *(one for one in trials if one.unmeasured and one not in finalists))
+    contenders = tuple(contender(plan, trial) for trial in judged if trial.measurable)
+    measured = nothing_measured(trials[0].candidate)
+    if contenders:
+        measured = call(benchmark, store, contenders, baseline.processor, data.evaluation, plan.benchmark)
+    verdict = call(judge, store, plan.gate, plan.metric, judged, measured, incumbent, live_digest, plan.unmeasured)
 
     record = Record(
         model=ref, target=plan.target.name, baseline=baseline, data=data, trials=tuple(trials), measured=measured,
@@ -68,7 +84,10 @@ def run(plan: Plan, *, store: Store | None = None, releases: Releases | None = N
 
 
 def ship(plan: Plan, record: Record, model: SourceModel, store: Store, releases: Releases, call: Call) -> Record:
-    """Package, prove and deploy the best that passed; the next best where a proof fails; a rejection where none is left."""
+    """Package, prove and deploy the best that passed; the next best where a proof fails; a rejection where none is left.
+
+    What could not be measured here is packaged, proved where it can be run, and not deployed.
+    """
     refusals: list[str] = []
     for name in record.verdict.passed:
         chosen = next(trial for trial in record.trials if trial.candidate.name == name)
@@ -82,8 +101,12 @@ def ship(plan: Plan, record: Record, model: SourceModel, store: Store, releases:
             record.verdict,
         )
         release = call(package, store, *shipment)
-        proof = call(prove, store, release)
+        runs = chosen.evaluation is not None
+        proof = call(prove, store, release) if runs else not_run(release, chosen.unmeasured)
         record = replace(record, release=release, proof=proof)
+        if chosen.unmeasured and (proof.holds or not runs):
+            progress.note(f"{name} is packaged and not deployed, since it is not measured: {chosen.unmeasured}")
+            return record
         if proof.holds:
             return replace(record, deployment=call(deploy, plan.deployer, release, proof, plan.service))
         prove.forget(store, release)
@@ -108,6 +131,14 @@ def usable_runtimes(runtimes: Mapping[str, Runtime]) -> tuple[dict[str, Runtime]
     if not usable:
         raise MissingExtra("; ".join(skipped.values()))
     return usable, skipped
+
+
+def certifying(runtimes: Mapping[str, Runtime], certifier: Runtime) -> dict[str, Runtime]:
+    """The runtimes that open an export here as it is and, for what only others take, the certifier."""
+    able = {name: one for name, one in runtimes.items() if one.absent() is None and not isinstance(one, Builder)}
+    covered = {kind for one in able.values() for kind in one.kinds}
+    blind = {kind for name, one in runtimes.items() if name not in able for kind in one.kinds} - covered
+    return able | ({"certifier": certifier} if blind & set(certifier.kinds) else {})
 
 
 @dataclass(frozen=True)

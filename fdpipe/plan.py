@@ -40,11 +40,13 @@ class Orchestrator(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A hardware profile. `runtimes` are those that it allows; `price_per_hour` is in the user's currency."""
+    """A hardware profile. `runtimes` are those that it allows; `measured_on` the machines whose speed is its own, in the words
+    of `uname -m`: on any other, what was made for it is evaluated and its speed is not measured. None is any machine."""
 
     name: str
     runtimes: tuple[str, ...]
     description: str = ""
+    measured_on: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """A name that can be part of a service's name and of an alias."""
@@ -188,16 +190,18 @@ class Conversion:
 class Benchmark:
     """How speed is measured. `seconds` is the budget for each batch size of one benchmark, `trial_seconds` that of a
     provisional one; `threads` is for each candidate, and 0 means every core that this process may use; `memory` asks for
-    each candidate's peak memory, in a process of its own."""
+    each candidate's peak memory, in a process of its own. `impression` is for a trial's first: of slow models it takes the
+    fewest calls that can be compared, and of hopeless ones no large batches."""
 
     batch_sizes: tuple[int, ...] = (1, 8, 32)
     seconds: float = 2.0
-    trial_seconds: float = 0.3
+    trial_seconds: float = 0.1
     warmup_calls: int = 10
     confidence: float = 0.99
     threads: int = 0
     seed: int = 0
     memory: bool = True
+    impression: bool = False
 
     def __post_init__(self) -> None:
         """Ranges."""
@@ -212,7 +216,7 @@ class Benchmark:
 
     def provisional(self) -> "Benchmark":
         """The settings for a trial's first impression."""
-        return replace(self, seconds=self.trial_seconds, memory=False)
+        return replace(self, seconds=self.trial_seconds, memory=False, impression=True)
 
 
 @dataclass(frozen=True, kw_only=True)

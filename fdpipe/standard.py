@@ -7,7 +7,11 @@ from types import ModuleType
 from typing import Any
 
 from fdpipe import converter, processor
+from fdpipe.calibrator.entropy import Entropy
 from fdpipe.calibrator.minmax import MinMax
+from fdpipe.calibrator.moving_average import MovingAverage
+from fdpipe.calibrator.mse import Mse
+from fdpipe.calibrator.percentile import Percentile
 from fdpipe.dataset.mlflow import MlflowArtifact
 from fdpipe.deployer.local import Local
 from fdpipe.gate.batch_invariance import BatchInvariance
@@ -15,6 +19,7 @@ from fdpipe.gate.incumbent import Incumbent
 from fdpipe.gate.min_quality import MinQuality
 from fdpipe.gate.quality import Quality
 from fdpipe.gate.speed import Speed
+from fdpipe.interfaces import Calibrator
 from fdpipe.metric.accuracy import Accuracy
 from fdpipe.monitor.host import Host
 from fdpipe.monitor.model import Model
@@ -22,32 +27,55 @@ from fdpipe.monitor.service import Service
 from fdpipe.passes.fuse import Fuse, Level
 from fdpipe.passes.int8_dynamic import Int8Dynamic
 from fdpipe.passes.int8_static import Int8Static
-from fdpipe.plan import DataPlan, Plan, Recipe, Target
+from fdpipe.passes.nncf_int8 import NncfInt8
+from fdpipe.passes.nncf_weights import NncfWeights
+from fdpipe.passes.smooth import Smooth
+from fdpipe.passes.transformer import FuseTransformer, Fusion
+from fdpipe.passes.weight_only import WeightOnly
+from fdpipe.plan import Budget, DataPlan, Plan, Recipe, Target
+from fdpipe.runtime.by_rows import ByRows
+from fdpipe.runtime.native import NativeLibrary
 from fdpipe.runtime.onnxruntime import OnnxRuntime
-from fdpipe.search.grid import Grid
+from fdpipe.runtime.openvino import OpenVino
+from fdpipe.search.auto import Auto
 from fdpipe.source.mlflow import Mlflow
 
 
 def standard_plan(model: str, **changes: Any) -> Plan:  # noqa: ANN401 - any field of Plan
     """The plan for a registered model (`name@alias` or `name/version`), with these fields of `Plan` instead of the usual."""
     basic = Fuse(level=Level.BASIC)
+    simple = (basic, FuseTransformer(required=False, fusions=(Fusion.GELU, Fusion.RESIDUAL)))
+    smooth = (*simple, Smooth(required=False))
+    others: dict[str, Calibrator] = {
+        "moving_average": MovingAverage(),
+        "entropy": Entropy(),
+        "percentile": Percentile(),
+        "mse": Mse(),
+    }
     plan = Plan(
         model=model,
-        target=Target(name="cpu", runtimes=("onnxruntime", "openvino", "pyfunc"), description="a server's processor"),
+        target=Target(
+            name="cpu", runtimes=("onnxruntime", "openvino", "native", "by_rows", "pyfunc"), description="a server's processor"
+        ),
         source=Mlflow(),
         data=DataPlan(
             evaluation=MlflowArtifact(artifact="evaluation.npz"), calibration=MlflowArtifact(artifact="calibration.npz")
         ),
         converter=_every(converter, "export"),
         processor=_every(processor, "prepare"),
-        runtime={"onnxruntime": OnnxRuntime()},
+        runtime={"onnxruntime": OnnxRuntime(), "openvino": OpenVino(), "native": NativeLibrary(), "by_rows": ByRows()},
         recipe={
             "none": Recipe(),
             "fused": Recipe(passes=(Fuse(),)),
-            "int8_dynamic": Recipe(passes=(basic,), quantizer=Int8Dynamic()),
-            "int8_static": Recipe(passes=(basic,), calibrator=MinMax(), quantizer=Int8Static()),
+            "transformer": Recipe(passes=(basic, FuseTransformer())),
+            "int8_weights": Recipe(passes=simple, quantizer=WeightOnly(bits=8, block_size=128)),
+            "int8_dynamic": Recipe(passes=smooth, quantizer=Int8Dynamic()),
+            "int8_static": Recipe(passes=smooth, calibrator=MinMax(), calibrators=others, quantizer=Int8Static()),
+            "nncf_weights": Recipe(quantizer=NncfWeights()),
+            "nncf_int8": Recipe(quantizer=NncfInt8()),
         },
-        search=Grid(),
+        search=Auto(),
+        budget=Budget(max_trials=40, max_seconds=600),
         metric={"accuracy": Accuracy()},
         gate={
             "quality": Quality(),

@@ -1,33 +1,35 @@
 """The search's loop, and what one trial is: a candidate made, evaluated, given a first measurement, and judged by it."""
 
 import logging
+import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from statistics import median
 from typing import ParamSpec, Protocol, TypeVar
 
 from fdpipe import progress
 from fdpipe.artifacts import (
     Artifact,
+    Aspect,
     Baseline,
     Candidate,
     CheckResult,
     Data,
     Diagnosis,
     Evaluation,
-    Measured,
     Outcome,
     Ranges,
     Sensitivity,
     SourceModel,
     Trial,
+    Unsupported,
 )
+from fdpipe.clock import Clock
 from fdpipe.errors import FdpipeError, MissingExtra, NotApplicable, StageError, StoreError
-from fdpipe.interfaces import Choice, Need, Profiler, Runtime, Session, Space
+from fdpipe.interfaces import Choice, Delegator, Foreseeing, Need, Profiler, Runtime, Session, Space
 from fdpipe.machine import describe_machine
-from fdpipe.plan import Budget, Plan, Recipe
-from fdpipe.stages.benchmark import Contender, benchmark
+from fdpipe.plan import Plan, Recipe, Unmeasured
+from fdpipe.stages.benchmark import Contender, benchmark, nothing_measured
 from fdpipe.stages.calibrate import calibrate
 from fdpipe.stages.combine import Part, combine
 from fdpipe.stages.diagnose import diagnose
@@ -67,51 +69,40 @@ class Given:
 
 
 def search(plan: Plan, runtimes: Mapping[str, Runtime], store: Store, given: Given, call: Call) -> list[Trial]:
-    """The trials, the baseline's first: whatever the search proposes, seeing what the earlier ones gave, within its budget."""
+    """The trials, the baseline's first: whatever the search proposes, asked again after each, within its budget."""
     space = space_of(plan, runtimes, given.baseline.artifact, survey(store, given.baseline.artifact))
-    runtime = space.recipes[BASELINE].runtimes[0]
-    first = Candidate(runtime=runtime, recipe=BASELINE, session=space.runtimes[runtime][0])
-    clock = Clock(plan.budget)
-    trials = [clock.timed(call, Attempt(first, "the converted model as it is"), store, plan, given, None)]
-    if not trials[0].succeeded:
-        raise StageError(f"the converted model cannot be run as it is: {trials[0].reason}")
+    clock = Clock(budget=plan.budget)
+    trials = baselines(plan, runtimes, space, store, given, call, clock)
     while proposals := plan.search.propose(space, trials):
-        for proposal in proposals:
-            if reason := clock.spent(len(trials)):
-                progress.note(f"the search ends: {reason}")
-                return trials
-            trials.append(clock.timed(call, Attempt(proposal.candidate, proposal.why), store, plan, given, trials[0]))
+        proposal = clock.next_of(proposals)
+        reason = clock.spent(len(trials), proposals)
+        if proposal is None or reason:
+            progress.note(f"the search ends: {reason}")
+            break
+        expected = plan.search.outlook(space, trials) if isinstance(plan.search, Foreseeing) else len(proposals)
+        place = clock.place(len(trials), proposals, expected)
+        trials.append(call(Attempt(proposal.candidate, proposal.why, place, clock), store, plan, given, trials[0]))
+    return trials
+
+
+def baselines(
+    plan: Plan, runtimes: Mapping[str, Runtime], space: Space, store: Store, given: Given, call: Call, clock: Clock
+) -> list[Trial]:
+    """The converted model as it is, on the first runtime that takes all of its nodes, those that can be run here before
+    others; behind it those that do not, with the nodes. `StageError` where it fails otherwise."""
+    trials: list[Trial] = []
+    for runtime in sorted(space.recipes[BASELINE].runtimes, key=lambda name: runtimes[name].absent() is not None):
+        candidate = Candidate(runtime=runtime, recipe=BASELINE, session=space.runtimes[runtime][0])
+        trials.insert(0, call(Attempt(candidate, "the converted model as it is", clock=clock), store, plan, given, None))
+        if trials[0].artifact is not None:
+            break
+        if not trials[0].unsupported:
+            raise StageError(f"the converted model cannot be run as it is: {trials[0].reason}")
     return trials
 
 
 BASELINE = "none"
 """The recipe without passes."""
-
-
-class Clock:
-    """What a search has used of its budget. A trial that was stored takes no time, and so a killed search goes on with all of
-    its seconds; what one takes is guessed from the others of this run."""
-
-    def __init__(self, budget: Budget) -> None:
-        self.budget = budget
-        self.began = time.monotonic()
-        self.taken: list[float] = []
-
-    def timed(self, call: Call, attempt: "Attempt", store: Store, plan: Plan, given: Given, first: Trial | None) -> Trial:
-        """The trial, its time noted."""
-        began = time.monotonic()
-        trial = call(attempt, store, plan, given, first)
-        self.taken.append(time.monotonic() - began)
-        return trial
-
-    def spent(self, tried: int) -> str | None:
-        """Why there is no time or no turn for another trial."""
-        if self.budget.max_trials and tried >= self.budget.max_trials:
-            return f"search.max_trials={self.budget.max_trials} are tried"
-        used, typical = time.monotonic() - self.began, median(self.taken)
-        if self.budget.max_seconds and used + typical > self.budget.max_seconds:
-            return f"{used:.0f} s of search.max_seconds={self.budget.max_seconds:g} are used, and a trial takes {typical:.0f} s"
-        return None
 
 
 # --- the space --------------------------------------------------------------------------------------------------------
@@ -143,6 +134,7 @@ def _choice(recipe: Recipe, runtimes: Mapping[str, Runtime], kind: str) -> Choic
         runtimes=tuple(name for name, one in runtimes.items() if gives & set(one.kinds)),
         calibrators=tuple(recipe.calibrators),
         quantizes=recipe.quantizer is not None,
+        calibrates=recipe.calibrator is not None or any(step.needs is not Need.NOTHING for step in recipe.steps),
         excludes=recipe.excludes,
     )
 
@@ -159,10 +151,15 @@ def sessions(runtimes: Mapping[str, Runtime], threads: int) -> dict[str, tuple[S
 
 @dataclass(frozen=True)
 class Attempt:
-    """One trial: the candidate made, evaluated, measured beside the baseline for a first impression, and judged by it."""
+    """One trial: the candidate made, evaluated, measured beside the baseline for a first impression, and judged by it.
+
+    `place` says where in the search it stands; the `clock` is told what it took, unless all of it was stored.
+    """
 
     candidate: Candidate
     why: str = ""
+    place: str = ""
+    clock: Clock | None = None
 
     @property
     def name(self) -> str:
@@ -171,11 +168,12 @@ class Attempt:
 
     def __call__(self, store: Store, plan: Plan, given: Given, first: Trial | None) -> Trial:
         """A trial that failed has its reason; only what concerns every candidate is raised."""
+        began = time.monotonic()
         with progress.step(self.name) as step:
-            if self.why:
-                progress.note(self.why)
+            for told in filter(None, (self.place, self.why)):
+                progress.note(told)
             try:
-                return self._try(store, plan, given, first)
+                trial = self._try(store, plan, given, first)
             except Exception as error:
                 if not _is_its_own(error):
                     raise
@@ -183,24 +181,47 @@ class Attempt:
                 reason = str(error) if isinstance(error, StageError) else f"{type(error).__name__}: {error}"
                 step.detail = " ".join(reason.split())
                 nodes = tuple(getattr(error, "nodes", ()))
-                return Trial(candidate=self.candidate, reason=step.detail, why=self.why, unsupported=nodes)
+                trial = Trial(candidate=self.candidate, reason=step.detail, why=self.why, unsupported=nodes)
+        if self.clock is not None and not step.reused:
+            self.clock.note(self.candidate, time.monotonic() - began)
+        return trial
 
     def _try(self, store: Store, plan: Plan, given: Given, first: Trial | None) -> Trial:
         candidate, baseline, rows = self.candidate, given.baseline, given.data.evaluation
         runtime = plan.runtime[candidate.runtime]
         model, ranges = make(store, plan, given, candidate)
+        unmeasured, left = not_measurable(plan, runtime, first), left_over(runtime, model)
+        trial = Trial(candidate=candidate, artifact=model, ranges=ranges, why=self.why, unmeasured=unmeasured, unsupported=left)
+        if unmeasured:
+            progress.note(f"{candidate.name} is not measured: {unmeasured}")
+        if runtime.absent():
+            return trial
         evaluation = evaluate(
             store, runtime, candidate.session, model, baseline.processor, baseline.task, rows, baseline.reference, plan.metric
         )
-        trial = Trial(candidate=candidate, artifact=model, ranges=ranges, evaluation=evaluation, why=self.why)
+        trial = replace(trial, evaluation=evaluation)
         if first is None:
             return trial
-        pair = (contender(plan, first), contender(plan, trial))
-        trial = replace(trial, speed=benchmark(store, pair, baseline.processor, rows, plan.benchmark.provisional()))
+        if trial.measurable:
+            pair = (contender(plan, first), contender(plan, trial))
+            trial = replace(trial, speed=benchmark(store, pair, baseline.processor, rows, plan.benchmark.provisional()))
         trial = replace(trial, refusals=refusals(plan, given, first, trial))
         return replace(
-            trial, sensitivity=where_it_loses(store, plan, given, trial), diagnosis=why_slow(store, plan, given, first, trial)
+            trial,
+            sensitivity=aside(lambda: where_it_loses(store, plan, given, trial)),
+            diagnosis=aside(lambda: why_slow(store, plan, given, trial)),
         )
+
+
+def aside(find: Callable[[], T | None]) -> T | None:
+    """What is found out about a trial beside its figures; that it could not be found out is told, and is no failure."""
+    try:
+        return find()
+    except Exception as error:
+        if not _is_its_own(error):
+            raise
+        progress.note(f"not found out: {' '.join(str(error).split())}")
+        return None
 
 
 def _is_its_own(error: Exception) -> bool:
@@ -208,6 +229,23 @@ def _is_its_own(error: Exception) -> bool:
     if isinstance(error, FdpipeError):
         return isinstance(error, StageError | MissingExtra) and not isinstance(error, StoreError)
     return True
+
+
+def not_measurable(plan: Plan, runtime: Runtime, baseline: Trial | None) -> str:
+    """Why the speed of what this runtime makes cannot be measured here; empty where it can."""
+    wanted, machine = plan.target.measured_on, platform.machine()
+    if reason := runtime.absent():
+        return reason
+    if wanted and machine not in wanted:
+        return f"what counts is its speed on {' or '.join(wanted)}, and this machine is {machine}"
+    if baseline is not None and not baseline.measurable:
+        return f"there is no baseline to compare it with: {baseline.unmeasured or baseline.reason}"
+    return ""
+
+
+def left_over(runtime: Runtime, model: Artifact) -> tuple[Unsupported, ...]:
+    """The nodes that the runtime's device leaves to the processor, where the runtime has one and can say it."""
+    return runtime.unsupported(model) if isinstance(runtime, Delegator) else ()
 
 
 def make(store: Store, plan: Plan, given: Given, candidate: Candidate) -> tuple[Artifact, Ranges | None]:
@@ -256,24 +294,25 @@ def quantized(store: Store, recipe: Recipe, model: Artifact, given: Given) -> tu
 
 def refusals(plan: Plan, given: Given, first: Trial, trial: Trial) -> tuple[CheckResult, ...]:
     """What the gate has against the candidate, by its first impression."""
-    speed: Measured | None = trial.speed
-    if speed is None:
-        return ()
-    verdict = verdict_on(plan.gate, plan.metric, (first, trial), speed, given.incumbent, given.incumbent_release)
+    speed = trial.speed or nothing_measured(first.candidate)
+    verdict = verdict_on(
+        plan.gate, plan.metric, (first, trial), speed, given.incumbent, given.incumbent_release, Unmeasured.ALLOW
+    )
     return tuple(one for one in verdict.results if one.candidate == trial.candidate.name and one.outcome is not Outcome.PASS)
 
 
 def where_it_loses(store: Store, plan: Plan, given: Given, trial: Trial) -> Sensitivity | None:
-    """The nodes at which a refused quantized candidate's model loses, where the search wants to know."""
+    """The nodes at which the model of a quantized candidate loses whose quality was refused, where the search wants to know."""
     recipe = recipe_of(plan, trial.candidate)
     rows = given.data.calibration or given.data.evaluation
-    if not (trial.refusals and recipe.excludes and plan.search.locates):
+    lossy = any(one.aspect is Aspect.QUALITY for one in trial.refusals)
+    if not (lossy and recipe.excludes and plan.search.locates):
         return None
     floats = optimized(store, recipe, given.baseline)
     return locate(store, floats, given.baseline.processor, rows) if floats.kind == "onnx" else None
 
 
-def why_slow(store: Store, plan: Plan, given: Given, first: Trial, trial: Trial) -> Diagnosis | None:
+def why_slow(store: Store, plan: Plan, given: Given, trial: Trial) -> Diagnosis | None:
     """What takes the time of a quantized candidate that is not faster than the baseline, where its runtime can say it."""
     runtime = plan.runtime[trial.candidate.runtime]
     ratio = trial.speed.overall(trial.candidate.name) if trial.speed else None
@@ -281,9 +320,11 @@ def why_slow(store: Store, plan: Plan, given: Given, first: Trial, trial: Trial)
         return None
     if not isinstance(runtime, Profiler):
         return None
+    floats = optimized(store, recipe_of(plan, trial.candidate), given.baseline)
+    before = ready(store, runtime, floats) if floats.kind in runtime.kinds else None
     return diagnose(
         store, runtime, trial.candidate.session, trial.artifact, given.baseline.processor, given.data.evaluation,
-        plan.benchmark.batch_sizes,
+        plan.benchmark.batch_sizes, before,
     )  # fmt: skip
 
 

@@ -49,9 +49,9 @@ def mlp_weights(sizes: Sequence[int] = (16, 64, 64, 10)) -> dict[str, np.ndarray
     return weights
 
 
-def mlp(path: Path, *, external: bool = False, scaler: bool = False) -> Path:
+def mlp(path: Path, *, external: bool = False, scaler: bool = False, features: int | str = 16) -> Path:
     """x → MatMul, Add, Relu, twice, MatMul, Add → y: the form in which skl2onnx writes an MLP, biases of shape (1, n)
-    included; with `scaler` behind an operator of ai.onnx.ml."""
+    included; with `scaler` behind an operator of ai.onnx.ml; the axis of its 16 features may have a word instead."""
     nodes = [helper.make_node("Scaler", ["x"], ["h"], domain="ai.onnx.ml", offset=[0.0] * 16, scale=[1.0] * 16)]
     last = "h" if scaler else "x"
     for layer in range(3):
@@ -63,7 +63,7 @@ def mlp(path: Path, *, external: bool = False, scaler: bool = False) -> Path:
         if layer < 2:
             nodes.append(helper.make_node("Relu", [out], [f"r{layer}"]))
             last = f"r{layer}"
-    inputs, outputs = [value("x", FLOAT, "rows", 16)], [value("y", FLOAT, "rows", 10)]
+    inputs, outputs = [value("x", FLOAT, "rows", features)], [value("y", FLOAT, "rows", 10)]
     return save(path, nodes[not scaler :], inputs, outputs, mlp_weights(), external=external)
 
 
@@ -107,6 +107,88 @@ def conv(path: Path) -> Path:
         helper.make_node("Gemm", ["flat", "w", "b"], ["y"]),
     ]
     return save(path, nodes, [value("x", FLOAT, "rows", 3, 8, 8)], [value("y", FLOAT, "rows", 5)], weights)
+
+
+def conv_norm(path: Path) -> Path:
+    """x → Conv, BatchNormalization, Relu → y, the norm with statistics that change the numbers."""
+    random = np.random.default_rng(9)
+    weights = {"k": random.normal(0, 0.3, (8, 3, 3, 3)), "c": random.normal(size=8)}
+    weights |= {name: random.uniform(0.5, 2, 8) for name in ("scale", "shift", "mean", "variance")}
+    nodes = [
+        helper.make_node("Conv", ["x", "k", "c"], ["conv"], pads=[1] * 4),
+        helper.make_node("BatchNormalization", ["conv", "scale", "shift", "mean", "variance"], ["norm"]),
+        helper.make_node("Relu", ["norm"], ["y"]),
+    ]
+    tensors = {name: array.astype(np.float32) for name, array in weights.items()}
+    return save(path, nodes, [value("x", FLOAT, "rows", 3, 8, 8)], [value("y", FLOAT, "rows", 8, 8, 8)], tensors)
+
+
+TOKENS = 6
+WIDTH = 16
+
+
+def transformer(path: Path, *, heads: int = 2, masked: bool = True, turned: bool = False) -> Path:
+    """One encoder layer as torch exports it: x (rows, sequence, 16) → attention, residual sum, norm, GELU, residual sum, norm
+    → y; with a mask (rows, 1, 1, sequence), or with keys that are turned in two steps and queries scaled before the product."""
+    random, size = np.random.default_rng(10), WIDTH // heads
+    parts = ("q", "k", "v", "o", "u", "d")
+    weights = {f"w{part}": random.normal(0, 0.4, (WIDTH, WIDTH)) for part in parts}
+    weights |= {f"b{part}": random.normal(0, 0.4, WIDTH) for part in parts}
+    weights |= {name: random.uniform(0.5, 1.5, WIDTH) for name in ("g0", "g1")}
+    weights |= {name: random.normal(0, 0.1, WIDTH) for name in ("s0", "s1")}
+    numbers = {"root": 2**0.5, "one": 1.0, "half": 0.5, "scale": size**-0.5}
+    tensors = {name: np.asarray(array, np.float32) for name, array in (weights | numbers).items()}
+    shapes = {"split": np.array([0, 0, heads, size]), "joined": np.array([0, 0, WIDTH])}
+
+    def linear(given: str, part: str) -> list[onnx.NodeProto]:
+        return [
+            helper.make_node("MatMul", [given, f"w{part}"], [f"{part}_product"]),
+            helper.make_node("Add", [f"{part}_product", f"b{part}"], [part]),
+        ]
+
+    nodes: list[onnx.NodeProto] = []
+    for part in ("q", "k", "v"):
+        nodes += [*linear("x", part), helper.make_node("Reshape", [part, "split"], [f"{part}_split"])]
+        order = [0, 2, 3, 1] if part == "k" and not turned else [0, 2, 1, 3]
+        nodes.append(helper.make_node("Transpose", [f"{part}_split"], [f"{part}_heads"], perm=order))
+    if turned:
+        nodes.append(helper.make_node("Transpose", ["k_heads"], ["k_turned"], perm=[0, 1, 3, 2]))
+        nodes.append(helper.make_node("Mul", ["q_heads", "scale"], ["q_scaled"]))
+        nodes.append(helper.make_node("MatMul", ["q_scaled", "k_turned"], ["scores"]))
+    else:
+        nodes.append(helper.make_node("MatMul", ["q_heads", "k_heads"], ["product"]))
+        nodes.append(helper.make_node("Mul", ["product", "scale"], ["scores"]))
+    if masked:
+        nodes.append(helper.make_node("Add", ["scores", "mask"], ["masked"]))
+    nodes += [
+        helper.make_node("Softmax", ["masked" if masked else "scores"], ["shares"], axis=-1),
+        helper.make_node("MatMul", ["shares", "v_heads"], ["weighted"]),
+        helper.make_node("Transpose", ["weighted"], ["back"], perm=[0, 2, 1, 3]),
+        helper.make_node("Reshape", ["back", "joined"], ["attended"]),
+        *linear("attended", "o"),
+        helper.make_node("Add", ["o", "x"], ["sum0"]),
+        helper.make_node("LayerNormalization", ["sum0", "g0", "s0"], ["norm0"], axis=-1),
+        *linear("norm0", "u"),
+        helper.make_node("Div", ["u", "root"], ["divided"]),
+        helper.make_node("Erf", ["divided"], ["erf"]),
+        helper.make_node("Add", ["erf", "one"], ["plus"]),
+        helper.make_node("Mul", ["half", "plus"], ["gate"]),
+        helper.make_node("Mul", ["u", "gate"], ["gelu"]),
+        *linear("gelu", "d"),
+        helper.make_node("Add", ["d", "norm0"], ["sum1"]),
+        helper.make_node("LayerNormalization", ["sum1", "g1", "s1"], ["y"], axis=-1),
+    ]
+    inputs = [value("x", FLOAT, "rows", "sequence", WIDTH)]
+    inputs += [value("mask", FLOAT, "rows", 1, 1, "sequence")] if masked else []
+    return save(path, nodes, inputs, [value("y", FLOAT, "rows", "sequence", WIDTH)], tensors | shapes)
+
+
+def transformer_rows(rows: int = 8, *, masked: bool = True) -> dict[str, np.ndarray]:
+    """Inputs of the transformer: vectors, and a mask that hides the last tokens of every other row."""
+    x = np.random.default_rng(11).normal(size=(rows, TOKENS, WIDTH)).astype(np.float32)
+    mask = np.zeros((rows, 1, 1, TOKENS), np.float32)
+    mask[::2, :, :, TOKENS // 2 :] = -3.4e38
+    return {"x": x, "mask": mask} if masked else {"x": x}
 
 
 def two_inputs(path: Path) -> Path:

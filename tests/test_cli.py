@@ -255,10 +255,10 @@ class TestLine:
         said = fdpipe("run", *DRY)
         assert said.code == Exit.DONE
         lines = {line.split()[0]: line for line in said.out.splitlines() if line.startswith("  ")}
-        assert all(
-            "reused" in lines[step]
-            for step in ("fetch", "gather", "convert", "trial", "benchmark", "judge", "package", "prove")
-        )
+        assert all("reused" in lines[step] for step in ("fetch", "gather", "convert", "benchmark", "judge", "package", "prove"))
+        assert any(line.startswith("  trial ") and "reused" in line for line in said.out.splitlines())
+        inside = {line.split()[0] for line in said.out.splitlines() if line.startswith("    ")}
+        assert not inside & {"evaluate", "benchmark"}, "a trial that failed fails again, and nothing is measured again"
 
     def test_a_plan_shows_what_is_stored(self, first_run: Said) -> None:
         """All of it, after a run; and after a change only what comes before that."""

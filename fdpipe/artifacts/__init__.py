@@ -31,6 +31,7 @@ from fdpipe.artifacts.releases import (
     Verdict,
 )
 from fdpipe.artifacts.trials import (
+    Aspect,
     Candidate,
     CheckResult,
     Diagnosis,
@@ -57,6 +58,7 @@ __all__ = [
     "PORTS",
     "Answers",
     "Artifact",
+    "Aspect",
     "Baseline",
     "Candidate",
     "Case",

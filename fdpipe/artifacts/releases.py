@@ -132,7 +132,8 @@ class Rejection:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One execution of a plan that came to a result, which is one of `deployment` and `rejection`."""
+    """One execution of a plan that came to a result, which is one of `deployment` and `rejection`; or a `release` alone, which
+    was packaged and could not be measured here, and so was not deployed."""
 
     model: ModelRef
     target: str

@@ -17,7 +17,8 @@ from fdpipe.content import fingerprint
 class Ranges:
     """What calibration found: (low, high) by tensor name, from `rows` rows; `inputs` holds the graph inputs' ranges.
 
-    `coverage` is the share of evaluation values that lie inside their input's range.
+    `coverage` is the share of evaluation values that lie inside their input's range, of all and by input; whole numbers, as a
+    text's tokens, have no range and do not count.
     """
 
     method: str
@@ -26,6 +27,7 @@ class Ranges:
     values: Mapping[str, tuple[float, float]]
     inputs: Mapping[str, tuple[float, float]]
     coverage: float | None = None
+    coverage_by_input: Mapping[str, float] = field(default_factory=dict)
     provenance: Provenance | None = None
 
 
@@ -163,9 +165,18 @@ class Outcome(StrEnum):
     ANOMALOUS = "anomalous"
 
 
+class Aspect(StrEnum):
+    """What a check is about: how good the answers are, how fast, or whether they depend on what they are computed with."""
+
+    QUALITY = "quality"
+    SPEED = "speed"
+    STABILITY = "stability"
+
+
 @dataclass(frozen=True, kw_only=True)
 class CheckResult:
-    """One check on one candidate: `figure` against `limit`, both in `unit`; `reason` is the sentence for people."""
+    """One check on one candidate: `figure` against `limit`, both in `unit`; `reason` is the sentence for people; `aspect` is
+    what the check says of itself."""
 
     check: str
     candidate: str
@@ -174,6 +185,7 @@ class CheckResult:
     figure: float | None = None
     limit: float | None = None
     unit: str = ""
+    aspect: Aspect = Aspect.QUALITY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,24 +213,30 @@ class Sensitivity:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeTime:
-    """The time of one node of an opened model, in a call: `operator` in the runtime's own words."""
+    """The time of one node of an opened model, in a call: `node` is its first output's name in the model's file, where the
+    runtime still knows it, `operator` in the runtime's own words, `inputs` the nodes whose outputs it takes, where known."""
 
     node: str
     operator: str
     ms: float
+    inputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
     """Why a quantized candidate is not faster: `reasons` are the sentences for people. `float_share` of its time goes into
     nodes that compute in float, `converting_share` into those that only quantize and dequantize, `unfused` of which there
-    are; `times` are the nodes' own, the slowest first."""
+    are; `times` are those of the slowest nodes, the slowest first.
+
+    `unpaid` are the nodes of the float model that are no faster in 8 bits, what converts for them counted in, each by the
+    name of its first output, that with the most to save first."""
 
     reasons: tuple[str, ...]
     float_share: float | None = None
     converting_share: float | None = None
     unfused: int | None = None
     times: tuple[NodeTime, ...] = ()
+    unpaid: tuple[str, ...] = ()
     provenance: Provenance | None = None
 
 
@@ -237,7 +255,9 @@ class Trial:
     missing; `unsupported` names the nodes that its runtime refused.
 
     `refusals` are the gate's, on the first impression of its speed. `sensitivity` says where a quantized one loses that the
-    gate refused for its quality, `diagnosis` why one is slow. `unmeasured` says why it was made and could not be run here.
+    gate refused for its quality, `diagnosis` why one is slow. `unmeasured` says why it was made here and its speed, or all of
+    it, cannot be measured here. Where it could be run, `unsupported` names the nodes that its runtime's devices leave to the
+    processor.
     """
 
     candidate: Candidate
@@ -255,5 +275,10 @@ class Trial:
 
     @property
     def succeeded(self) -> bool:
-        """Whether it can go to the benchmark and the gate."""
+        """Whether it was made and evaluated, and so can be a finalist."""
         return self.artifact is not None and self.evaluation is not None
+
+    @property
+    def measurable(self) -> bool:
+        """Whether it can go to the benchmark."""
+        return self.succeeded and not self.unmeasured

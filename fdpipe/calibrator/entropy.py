@@ -7,83 +7,89 @@ from typing import ClassVar
 
 import numpy as np
 
-from fdpipe import graphs
 from fdpipe.arrays import Batch
-
-Range = tuple[float, float]
+from fdpipe.calibrator._histogram import Histogram, check_bins, ranges
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entropy:
-    """The threshold for which the quantized distribution differs least from the original, by Kullback-Leibler divergence:
+    """The range for which the quantized distribution differs least from the original, by Kullback-Leibler divergence:
     Szymon Migacz, "8-bit inference with TensorRT", GTC 2017.
 
-    The rows are read twice: for the extremes, then for a histogram of magnitudes with `bins` bins for each tensor. Both
-    tails are clipped at the same threshold, inside of which lie at least `percentile` % of the values: on few rows the
-    divergence alone may clip away what matters.
+    He clips magnitudes; here, since uint8 has a zero point, the values themselves are counted, in a histogram of `bins`
+    bins, and each end is clipped by itself, the one farther from 0 first. At each, at least `percentile` % of the values
+    stay inside: on few rows the divergence alone may clip away what matters.
     """
 
     packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
 
-    bins: int = 2048
+    bins: int = 8192
     percentile: float = 99.9
 
     def __post_init__(self) -> None:
         """Ranges."""
-        if self.bins < 2 * LEVELS_OF_POSITIVE:
-            raise ValueError(f"bins must be at least {2 * LEVELS_OF_POSITIVE}")
+        check_bins(self.bins)
         if not 0 <= self.percentile <= 100:
             raise ValueError("percentile must be from 0 to 100")
 
-    def collect(self, model: Path, batches: Callable[[], Iterable[Batch]]) -> Mapping[str, Range]:
+    def collect(self, model: Path, batches: Callable[[], Iterable[Batch]]) -> Mapping[str, tuple[float, float]]:
         """(low, high) of every float tensor."""
-        ranges = graphs.extremes(model, batches())
-        counts = {name: np.zeros(self.bins) for name in ranges}
-        for values in graphs.values_inside(model, batches()):
-            for name in ranges:
-                magnitudes = np.abs(values[name]).astype(np.float64)  # the edges of the bins have this type, too
-                counts[name] += np.histogram(magnitudes, bins=self.bins, range=(0, _largest(ranges[name])))[0]
-        return {name: self._clipped(ranges[name], counts[name]) for name in ranges}
+        return ranges(model, batches, self.bins, self._clipped)
 
-    def _clipped(self, whole: Range, counts: np.ndarray) -> Range:
-        low, high = whole
-        kept = self._kept(counts, LEVELS if low < 0 else LEVELS_OF_POSITIVE)
-        threshold = _largest(whole) * kept / self.bins
-        return max(low, -threshold), min(high, threshold)
+    def _clipped(self, found: Histogram) -> tuple[float, float]:
+        first, last = self._kept(found)
+        low, high = float(found.edges[first]), float(found.edges[last])
+        return max(found.low, low), min(found.high, high)
 
-    def _kept(self, counts: np.ndarray, levels: int) -> int:
-        """How many bins, from 0 on, lie below the best threshold."""
+    def _kept(self, found: Histogram) -> tuple[int, int]:
+        """The bins that are kept, from the first to before the last. Those between 0 and the values always are: 0 is within
+        what is quantized anyway."""
+        zero = len(found.counts) // 2
+        filled = np.flatnonzero(found.counts)
+        first, last = min(int(filled[0]), zero), max(int(filled[-1]) + 1, zero)
+        for upper in (True, False) if last - zero >= zero - first else (False, True):
+            if upper:
+                last = first + self._below(found.counts[first:last], zero - first)
+            else:
+                first = last - self._below(found.counts[first:last][::-1], last - zero)
+        return first, last
+
+    def _below(self, counts: np.ndarray, at_least: int) -> int:
+        """How many bins lie below the best threshold."""
         needed = 1 + int(np.searchsorted(counts.cumsum(), counts.sum() * self.percentile / 100))
-        choices = range(max(levels, min(needed, self.bins)), self.bins + 1)
-        return min(choices, key=lambda kept: divergence(counts, kept, levels))
+        fewest = min(max(LEVELS, at_least, needed), len(counts))
+        kept = np.unique(np.linspace(fewest, len(counts), THRESHOLDS).astype(np.intp))
+        return int(kept[np.argmin(divergences(counts, kept))])
 
 
-LEVELS = 128
-"""The steps for magnitudes where uint8 covers both signs."""
+LEVELS = 256
+"""The steps of uint8."""
 
-LEVELS_OF_POSITIVE = 256
-"""The steps where there are no negative values, as behind a Relu."""
+THRESHOLDS = 512
+"""Tried at an end, at most; evenly spread."""
 
 FLOOR = 1e-4
 """Stands for the probability 0 in the quantized distribution, whose logarithm would be infinite."""
 
 
-def divergence(counts: np.ndarray, kept: int, levels: int) -> float:
-    """Between the histogram clipped to its first `kept` bins and the same in `levels` steps."""
-    inside = counts[:kept]
-    clipped = inside.copy()
-    clipped[-1] += counts[kept:].sum()
-    step = np.arange(kept) * levels // kept
-    filled = inside > 0
-    totals = np.bincount(step, weights=inside, minlength=levels)
-    shares = totals / np.maximum(np.bincount(step, weights=filled, minlength=levels), 1)
-    quantized = np.where(filled, shares[step], 0.0)
-    p = clipped / clipped.sum()
-    q = np.maximum(quantized / max(quantized.sum(), 1), FLOOR / kept)
-    present = p > 0
-    return float(np.sum(p[present] * np.log(p[present] / q[present])))
+def divergences(counts: np.ndarray, kept: np.ndarray, levels: int = LEVELS) -> np.ndarray:
+    """Between the histogram clipped to its first `kept` bins and the same in `levels` steps, for each of the numbers in
+    `kept`. The sums over bins are differences of running sums: within a step, all filled bins have the same probability."""
+    number, filled, information = (_running(one) for one in (counts, counts > 0, _times_log(counts)))
+    borders = -(-np.arange(levels + 1) * kept[:, None] // levels)
+    inside, whole = number[kept], number[-1]
+    clipped, last = whole - inside, counts[kept - 1]
+    floor = FLOOR / kept
+    totals, bins = np.diff(number[borders], axis=1), np.diff(filled[borders], axis=1)
+    shares = np.maximum(totals / np.maximum(bins, 1) / np.maximum(inside, 1)[:, None], floor[:, None])
+    of_last = np.where(last > 0, shares[:, -1], floor)
+    entropy = (information[kept] - _times_log(last) + _times_log(last + clipped)) / whole - np.log(whole)
+    return np.asarray(entropy - (np.sum(totals * np.log(shares), axis=1) + clipped * np.log(of_last)) / whole)
 
 
-def _largest(whole: Range) -> float:
-    """The largest magnitude; 1 where all values are 0, so that a histogram has a width."""
-    return max(abs(whole[0]), abs(whole[1])) or 1.0
+def _running(values: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0.0], values.cumsum(dtype=np.float64)])
+
+
+def _times_log(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values * np.log(np.maximum(values, 1)))

@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fdpipe.artifacts import Record
 from fdpipe.cli import sample
 from fdpipe.cli.session import Session
 from fdpipe.cli.tables import table
 from fdpipe.execution import Execution, error_code
-from fdpipe.report.tables import State, candidates, short_list
+from fdpipe.report.tables import State, candidates, metric_names, short_list
 from fdpipe.report.tables import Table as Candidates
 from fdpipe.runs import RunFolder
 
@@ -39,6 +40,8 @@ def show(session: Session, execution: Execution) -> None:
         _say(session, "service", f"{name} at {url}" if url else f"{name} is proved; a dry run deploys nothing")
         if url:
             session.say(f"\n{sample.curl(record.release, url)}\n")
+    elif record.release is not None and record.proof is not None:
+        _say(session, "release", f"packaged, not deployed: {record.release.path} ({record.proof.reason})", "yellow")
     _say(session, "report", str(execution.folder.report))
 
 
@@ -74,10 +77,19 @@ class Job:
             return self.overrides, str(int(error_code(self.came_of))), "", "", "", str(self.came_of)
         record, found = self.came_of.record, candidates(self.came_of.record)
         chosen = record.release.candidate.name if record.release else record.measured.baseline
-        cells = next(row for row in found.rows if row[0] == chosen)
-        time = next(number for number, name in enumerate(found.columns) if name.startswith("time"))
-        what = record.rejection.reason if record.rejection else (record.deployment.url if record.deployment else "")
-        return self.overrides, str(int(self.came_of.exit_code)), *cells[:2], cells[time], what or "proved (dry run)"
+        cells = dict(zip(found.columns, next(row for row in found.rows if row[0] == chosen), strict=True))
+        time = next((name for name in found.columns if name.startswith("time")), "")
+        quality = next(iter(metric_names(record)), "")
+        shown = (chosen, cells.get(quality, ""), cells.get(time, ""))
+        return self.overrides, str(int(self.came_of.exit_code)), *shown, _came_of(record)
+
+
+def _came_of(record: Record) -> str:
+    if record.rejection is not None:
+        return record.rejection.reason
+    if record.deployment is None:
+        return "packaged, not deployed"
+    return record.deployment.url or "proved (dry run)"
 
 
 def comparison(jobs: Sequence[Job]) -> Table:

@@ -13,6 +13,7 @@ from fdpipe.arrays import Batch
 from fdpipe.artifacts import Precision, SourceModel, Task
 from fdpipe.errors import ConversionError
 from fdpipe.interfaces import Export
+from fdpipe.libraries.answers import line, plain
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -28,9 +29,6 @@ IR_VERSION = 8
 
 ZERO = 1e-35
 """What is not larger is zero, where zeros are missing values (LightGBM's own constant)."""
-
-FAILURES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, OSError)
-"""What the libraries raise that is no error of their own; theirs are none of Python's."""
 
 
 class Link(StrEnum):
@@ -121,28 +119,6 @@ def rows_of(model: SourceModel, features: Batch) -> Any:  # noqa: ANN401 - a dat
     return pd.DataFrame({spec.name: columns[spec.name].astype(spec.dtype) for spec in model.inputs})
 
 
-def classified(classes: np.ndarray, probabilities: np.ndarray, label: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """A classifier's answers; without labels of its own, each row's is its likeliest class. One probability is the second
-    class's."""
-    if probabilities.ndim == 1:
-        probabilities = np.stack([1 - probabilities, probabilities], axis=1)
-    found = plain(classes)[probabilities.argmax(axis=1)] if label is None else plain(label.reshape(len(label)))
-    return {"label": found, "probabilities": probabilities.astype(np.float32)}
-
-
-def valued(values: np.ndarray) -> dict[str, np.ndarray]:
-    """A regressor's or ranker's answers."""
-    return {"value": values.reshape(len(values), -1).astype(np.float32)}
-
-
-def plain(labels: np.ndarray) -> np.ndarray:
-    """Labels as a graph has them: whole numbers as int64, everything else as text."""
-    array = np.asarray(labels)
-    if array.dtype.kind in "biu" or (array.dtype.kind == "f" and (array == np.floor(array)).all()):
-        return array.astype(np.int64)
-    return array.astype(str)
-
-
 def check_signature(model: SourceModel) -> None:
     """`ConversionError` for a model without a signature, or with text in it."""
     if not model.inputs:
@@ -157,12 +133,6 @@ def categorical(model: SourceModel, which: str) -> ConversionError:
     """The error for a model that has such features."""
     said = "categorical features are not exported, train with numbers (one-hot or ordinal, in the pipeline before it)"
     return ConversionError(f"{model.ref.name}: {said}: {which}")
-
-
-def line(error: Exception) -> str:
-    """What the library said, as one line; XGBoost's stack traces are left out."""
-    said = str(error).partition("Stack trace:")[0]
-    return " ".join(said.split())[:400] or type(error).__name__
 
 
 def _input_name(model: SourceModel, features: int) -> str:

@@ -8,11 +8,11 @@ import numpy as np
 
 from fdpipe import graphs
 from fdpipe.artifacts import Precision, SourceModel
-from fdpipe.converter._sklearn_answers import Answering, takes_columns
 from fdpipe.converter._sklearn_own import own_converters
-from fdpipe.converter._sklearn_preparation import inside, prepared
+from fdpipe.converter._sklearn_preparation import prepared
 from fdpipe.converter._sklearn_trees import send_missing, take_doubles, with_finite_thresholds
 from fdpipe.errors import ConversionError
+from fdpipe.libraries.estimators import Answering, inside, takes_columns
 
 if TYPE_CHECKING:
     from onnx import ModelProto

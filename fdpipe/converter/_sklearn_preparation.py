@@ -1,12 +1,13 @@
 """An estimator as skl2onnx takes it: what it refuses without need is put otherwise, what it gets wrong is refused."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from fdpipe.errors import ConversionError
+from fdpipe.libraries.estimators import inside
 
 SAME_ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "KBinsDiscretizer": {"encode": {"onehot": "onehot-dense"}},
@@ -18,12 +19,6 @@ SAME_ANSWERS: Mapping[str, Mapping[str, Any]] = {
 
 EMPTY = ("passthrough", None)
 """What stands in a pipeline for no step at all."""
-
-NESTED = ("steps", "transformer_list", "transformers_")
-"""Attributes that are lists of (name, estimator, …)."""
-
-ENSEMBLES = ("estimator", "estimator_", "best_estimator_", "final_estimator_", "estimators_", "calibrated_classifiers_")
-"""Attributes that are an estimator or several."""
 
 
 def prepared(estimator: Any) -> Any:  # noqa: ANN401 - an estimator has no type of its own
@@ -39,26 +34,6 @@ def prepared(estimator: Any) -> Any:  # noqa: ANN401 - an estimator has no type 
         for name, value in _changes(one).items():
             setattr(one, name, value)
     return found
-
-
-def inside(estimator: Any) -> Iterator[Any]:  # noqa: ANN401 - an estimator has no type of its own
-    """The estimator, and every one that it is made of, each once."""
-    seen: dict[int, Any] = {}
-    _collect(estimator, seen)
-    yield from seen.values()
-
-
-def _collect(estimator: Any, seen: dict[int, Any]) -> None:  # noqa: ANN401 - an estimator has no type of its own
-    if id(estimator) in seen:
-        return
-    seen[id(estimator)] = estimator
-    parts = [item[1] for name in NESTED for item in getattr(estimator, name, None) or ()]
-    for name in ENSEMBLES:
-        held = getattr(estimator, name, None)
-        parts += held.ravel().tolist() if isinstance(held, np.ndarray) else held if isinstance(held, list) else [held]
-    for part in parts:
-        if part is not None and not isinstance(part, str | type):
-            _collect(part, seen)
 
 
 def _unwrapped(estimator: Any) -> Any:  # noqa: ANN401 - an estimator has no type of its own

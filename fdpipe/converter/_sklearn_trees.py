@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fdpipe.converter._sklearn_preparation import inside
+from fdpipe.libraries.estimators import inside
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto

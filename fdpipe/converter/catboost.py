@@ -9,31 +9,23 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fdpipe import extras
 from fdpipe.arrays import Batch
 from fdpipe.artifacts import Precision, SourceModel
 from fdpipe.converter._boosted import (
     EXPORTER,
-    FAILURES,
     Boosted,
     Forest,
     Link,
     categorical,
     check_signature,
-    classified,
-    line,
     rows_of,
-    valued,
     write,
 )
 from fdpipe.errors import ConversionError, NotApplicable
 from fdpipe.interfaces import Export
-from fdpipe.mlmodel import flavour_file, flavour_settings
-
-CLASSES = ("CatBoost", "CatBoostClassifier", "CatBoostRegressor", "CatBoostRanker")
-
-FORMATS = ("cbm", "json")
-"""The formats of a file that CatBoost can read again as the model that was saved."""
+from fdpipe.libraries import catboost as library
+from fdpipe.libraries.answers import FAILURES, classified, line, valued
+from fdpipe.mlmodel import flavour_file
 
 SEVERAL_LABELS = ("MultiLogloss", "MultiCrossEntropy")
 
@@ -57,20 +49,7 @@ class CatBoost:
 
     def load(self, model: SourceModel) -> Any:  # noqa: ANN401 - a CatBoost
         """A new model of the class that MLmodel names, with the file's trees."""
-        library = extras.require("catboost", extra=self.extra)
-        settings = flavour_settings(model.path, "catboost")
-        name, form = settings.get("model_type"), settings.get("save_format") or "cbm"
-        if name not in CLASSES:
-            raise ConversionError(f"MLmodel names the class {name!r}: it must be one of catboost's, {', '.join(CLASSES)}")
-        if form not in FORMATS:
-            raise ConversionError(f"{model.ref.name} was saved as {form!r}, which CatBoost cannot read again: save it as cbm")
-        path = flavour_file(model.path, "data")
-        made = getattr(library, name)()
-        try:
-            made.load_model(str(path), format=form)
-        except (library.CatBoostError, *FAILURES) as error:
-            raise ConversionError(f"catboost {library.__version__} cannot load {path.name}: {line(error)}") from error
-        return made
+        return library.load(flavour_file(model.path, "data"), *library.kind_of(model))
 
     def export(self, model: SourceModel, original: Any, folder: Path, precision: Precision) -> Export:  # noqa: ANN401
         """Outputs `label` and `probabilities`, or `value` of shape (rows, targets)."""

@@ -11,15 +11,12 @@ import numpy as np
 from fdpipe import graphs
 from fdpipe.arrays import Batch
 from fdpipe.artifacts import Precision, SourceModel, TensorSpec
-from fdpipe.converter._sklearn_answers import answering_of, ask, takes_values
 from fdpipe.converter._sklearn_graph import graph_of
-from fdpipe.converter._sklearn_types import foreign
 from fdpipe.errors import ConversionError
 from fdpipe.interfaces import Export
+from fdpipe.libraries.estimators import answering_of, ask, takes_values
+from fdpipe.libraries.sklearn import REFUSALS, load
 from fdpipe.mlmodel import flavour_file
-
-REFUSALS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, StopIteration)
-"""What an estimator raises that does not take the rows, or was saved by another version of scikit-learn."""
 
 DAMAGES = (*REFUSALS, pickle.UnpicklingError, ImportError, EOFError, OSError, zipfile.BadZipFile)
 """What a file raises that cannot be loaded."""
@@ -47,7 +44,7 @@ class Sklearn:
     def load(self, model: SourceModel) -> Any:  # noqa: ANN401 - an estimator has no type of its own
         """The estimator."""
         path = flavour_file(model.path, "pickled_model")
-        readers = {"skops": _load_skops, "joblib": _load_joblib}
+        readers = {"skops": load, "joblib": _load_joblib}
         try:
             return readers.get(model.serialization, _load_pickle)(path)
         except DAMAGES as error:
@@ -71,16 +68,6 @@ class Sklearn:
             return ask(original, answering, given)
         except REFUSALS as error:
             raise ConversionError(f"the original cannot answer: {_line(error)}") from error
-
-
-def _load_skops(path: Path) -> Any:  # noqa: ANN401 - an estimator has no type of its own
-    """The estimator, if its file names nothing but what scikit-learn's own are made of."""
-    import skops.io
-
-    wanted = skops.io.get_untrusted_types(file=path)
-    if others := foreign(wanted):
-        raise ConversionError(f"{path.name} names {others[0]}, which no estimator of scikit-learn's is made of: refused")
-    return skops.io.load(path, trusted=wanted)
 
 
 def _load_pickle(path: Path) -> Any:  # noqa: ANN401 - an estimator has no type of its own

@@ -8,30 +8,24 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fdpipe import extras
 from fdpipe.arrays import Batch
 from fdpipe.artifacts import Precision, SourceModel
 from fdpipe.converter._boosted import (
     EXPORTER,
-    FAILURES,
     Boosted,
     Forest,
     Linear,
     Link,
     categorical,
     check_signature,
-    classified,
-    line,
     rows_of,
-    valued,
     write,
 )
 from fdpipe.errors import ConversionError, NotApplicable
 from fdpipe.interfaces import Export
-from fdpipe.mlmodel import flavour_file, flavour_settings
-
-CLASSES = ("XGBClassifier", "XGBRegressor", "XGBRanker", "XGBRFClassifier", "XGBRFRegressor")
-"""Its classes like scikit-learn's, which MLmodel may name."""
+from fdpipe.libraries import xgboost as library
+from fdpipe.libraries.answers import FAILURES, classified, line, valued
+from fdpipe.mlmodel import flavour_file
 
 LINKS = {
     Link.SIGMOID: ("binary:logistic", "reg:logistic"),
@@ -44,8 +38,6 @@ LINKS = {
     ),
 }  # fmt: skip
 """What each objective makes of the sum of the leaves."""
-
-CLASSIFYING = ("binary:logistic", "binary:hinge", "multi:softprob", "multi:softmax")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +60,7 @@ class XGBoost:
 
     def load(self, model: SourceModel) -> Any:  # noqa: ANN401 - a Booster or an XGBModel
         """A new model of the class that MLmodel names, with the file's trees."""
-        library = extras.require("xgboost", extra=self.extra)
-        path = flavour_file(model.path, "data")
-        made = getattr(library, _class_named(model))()
-        try:
-            made.load_model(str(path))
-        except (library.core.XGBoostError, *FAILURES) as error:
-            raise ConversionError(f"xgboost {library.__version__} cannot load {path.name}: {line(error)}") from error
-        return made
+        return library.load(flavour_file(model.path, "data"), library.kind_of(model))
 
     def export(self, model: SourceModel, original: Any, folder: Path, precision: Precision) -> Export:  # noqa: ANN401
         """Outputs `label` and `probabilities`, or `value` of shape (rows, targets)."""
@@ -91,38 +76,15 @@ class XGBoost:
         given = rows_of(model, features)
         try:
             if isinstance(original, xgboost.Booster):
-                return _asked(original, xgboost.DMatrix(given), _learner(original)["objective"]["name"])
+                asked = xgboost.DMatrix(given)
+                found = library.objective_of(original)
+                classes = library.classes_of(original) if found in library.CLASSIFYING else None
+                return library.answers(classes, found, lambda margin: original.predict(asked, output_margin=margin))
             if isinstance(original, xgboost.XGBClassifier):
                 return classified(original.classes_, original.predict_proba(given), original.predict(given))
             return valued(original.predict(given))
         except (xgboost.core.XGBoostError, *FAILURES) as error:
             raise ConversionError(f"the original cannot answer: {line(error)}") from error
-
-
-def _class_named(model: SourceModel) -> str:
-    """MLflow before 1.22 names none: it knew boosters only."""
-    named = str(flavour_settings(model.path, "xgboost").get("model_class", "xgboost.core.Booster"))
-    module, _, name = named.rpartition(".")
-    if module.partition(".")[0] != "xgboost" or name not in ("Booster", *CLASSES):
-        raise ConversionError(
-            f"MLmodel names the class {named!r}: it must be one of xgboost's, Booster or {', '.join(CLASSES)}"
-        )
-    return name
-
-
-def _asked(booster: Any, rows: Any, objective: str) -> dict[str, np.ndarray]:  # noqa: ANN401 - xgboost's types
-    if objective not in CLASSIFYING:
-        return valued(booster.predict(rows))
-    scores = booster.predict(rows, output_margin=objective == "multi:softmax")
-    if objective == "multi:softmax":  # which answers with the class alone
-        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-        scores = powers / powers.sum(axis=1, keepdims=True)
-    return classified(np.arange(max(2, scores.shape[-1] if scores.ndim > 1 else 2)), scores)
-
-
-def _learner(booster: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a Booster
-    found: Mapping[str, Any] = json.loads(booster.save_config())["learner"]
-    return found
 
 
 def _boosted(model: SourceModel, original: Any, folder: Path) -> Boosted:  # noqa: ANN401 - a Booster or an XGBModel
@@ -139,8 +101,8 @@ def _boosted(model: SourceModel, original: Any, folder: Path) -> Boosted:  # noq
         raise ConversionError(f"{model.ref.name} has the objective {objective!r}, which is not exported: there are {known}")
     if "c" in (learner.get("feature_types") or []):
         raise categorical(model, "its feature_types have a 'c'")
-    is_classifier = objective in CLASSIFYING if is_booster else isinstance(original, xgboost.XGBClassifier)
-    if is_classifier and objective not in CLASSIFYING:
+    is_classifier = objective in library.CLASSIFYING if is_booster else isinstance(original, xgboost.XGBClassifier)
+    if is_classifier and objective not in library.CLASSIFYING:
         raise ConversionError(f"{model.ref.name} is a classifier with the objective {objective!r}, which has no probabilities")
     parameters = learner["learner_model_param"]
     targets = max(1, int(parameters["num_class"]), int(parameters.get("num_target", 1)))

@@ -1,8 +1,9 @@
 """batch_invariance: a row's answer may not depend on the rows that happen to be computed with it."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from fdpipe.artifacts import CheckResult, Outcome
+from fdpipe.artifacts import Aspect, CheckResult, Outcome
 from fdpipe.interfaces import Evidence
 
 
@@ -12,6 +13,8 @@ class BatchInvariance:
 
     A service that batches requests would otherwise let one caller's rows change another's answers.
     """
+
+    aspect: ClassVar[Aspect] = Aspect.STABILITY
 
     def judge(self, evidence: Evidence) -> CheckResult:
         """Every row that was compared counts."""

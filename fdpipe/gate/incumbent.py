@@ -1,8 +1,9 @@
 """incumbent: nothing worse than what is deployed now, on the same rows."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from fdpipe.artifacts import CheckResult, Outcome
+from fdpipe.artifacts import Aspect, CheckResult, Outcome
 from fdpipe.gate.loss import Drop, checked, result, worst
 from fdpipe.interfaces import Evidence
 
@@ -10,6 +11,8 @@ from fdpipe.interfaces import Evidence
 @dataclass(frozen=True, kw_only=True)
 class Incumbent:
     """No metric may lose more than `max_drop` against the release now deployed for this target."""
+
+    aspect: ClassVar[Aspect] = Aspect.QUALITY
 
     max_drop: float = 0.0
     drop: Drop = Drop.ABSOLUTE

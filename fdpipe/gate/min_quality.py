@@ -2,14 +2,17 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
-from fdpipe.artifacts import CheckResult, Outcome
+from fdpipe.artifacts import Aspect, CheckResult, Outcome
 from fdpipe.interfaces import Evidence
 
 
 @dataclass(frozen=True, kw_only=True)
 class MinQuality:
     """`min_quality` is in the first metric's unit; None sets no floor."""
+
+    aspect: ClassVar[Aspect] = Aspect.QUALITY
 
     min_quality: float | None = None
 

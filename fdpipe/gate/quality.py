@@ -1,8 +1,9 @@
 """quality: what conversion and optimization together may cost, against the original model."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from fdpipe.artifacts import CheckResult
+from fdpipe.artifacts import Aspect, CheckResult
 from fdpipe.gate.loss import Drop, checked, result, worst
 from fdpipe.interfaces import Evidence
 
@@ -10,6 +11,8 @@ from fdpipe.interfaces import Evidence
 @dataclass(frozen=True, kw_only=True)
 class Quality:
     """No metric may lose more than `max_drop` against the original; a negative one demands a gain of that size."""
+
+    aspect: ClassVar[Aspect] = Aspect.QUALITY
 
     max_drop: float = 0.01
     drop: Drop = Drop.ABSOLUTE

@@ -2,14 +2,17 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
-from fdpipe.artifacts import CheckResult, Interval, Outcome, Timing
+from fdpipe.artifacts import Aspect, CheckResult, Interval, Outcome, Timing
 from fdpipe.interfaces import Evidence
 
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
     """Slower is where even the lower end of the time ratio's interval is above `slower_above`, at any batch size."""
+
+    aspect: ClassVar[Aspect] = Aspect.SPEED
 
     slower_above: float = 1.03
 

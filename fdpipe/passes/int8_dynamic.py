@@ -13,7 +13,8 @@ from fdpipe.interfaces import Calibration, Need
 class Int8Dynamic:
     """Quantize MatMul and Gemm with constant weights, `per_channel` or with one scale a matrix.
 
-    Convolutions are left alone: dynamic INT8 makes them about five times slower. One scale serves the whole batch, so an
+    `exclude` leaves nodes alone by their first outputs. Convolutions are always left alone: dynamic INT8 makes them about
+    five times slower. One scale serves the whole batch, so an
     answer depends on its batch-mates; the gate's batch invariance check is there to find out how much.
     """
 
@@ -23,11 +24,13 @@ class Int8Dynamic:
     needs: ClassVar[Need] = Need.NOTHING
 
     per_channel: bool = True
+    exclude: tuple[str, ...] = ()
 
     def requires(self, source: Path) -> None:
-        """A MatMul or Gemm."""
+        """A MatMul or Gemm, and the nodes that are to be left alone."""
         if not {"MatMul", "Gemm"} & set(graphs.operators(source)):
             raise NotApplicable("the graph has no MatMul or Gemm: dynamic INT8 has nothing to quantize")
+        graphs.check_outputs(source, self.exclude)
 
     def apply(self, source: Path, target: Path, calibration: Calibration) -> None:
         """ONNX Runtime's dynamic quantizer; a Gemm becomes a MatMul and an Add."""
@@ -38,9 +41,11 @@ class Int8Dynamic:
         with graphs.told("dynamic quantization"):
             model = update_opset_version(graphs.annotated(source), QuantType.QInt8)
             add_infer_metadata(model)
+            excluded = [node.name for node in model.graph.node if set(node.output[:1]) & set(self.exclude)]
+            excluded += [f"{name}_MatMul" for name in excluded]  # what the quantizer calls the product of a Gemm
             quantizer = ONNXQuantizer(
                 model, self.per_channel, False, QuantizationMode.IntegerOps, False, QuantType.QInt8, QuantType.QUInt8, None,
-                [], [], ["MatMul"], {"MatMulConstBOnly": True},
+                [], excluded, ["MatMul"], {"MatMulConstBOnly": True},
             )  # fmt: skip
             quantizer.quantize_model()
             quantizer.model.topological_sort()

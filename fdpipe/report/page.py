@@ -17,7 +17,7 @@ from fdpipe.store import Store
 
 @dataclass(frozen=True, kw_only=True)
 class Headline:
-    """The verdict: `kind` is deployed, proved or rejected; `then` says what became of the service."""
+    """The verdict: `kind` is deployed, proved (packaged alone, too) or rejected; `then` says what became of the service."""
 
     kind: str
     title: str
@@ -102,7 +102,10 @@ def headline(record: Record) -> Headline:
         return Headline(kind="rejected", title="No release", text=record.rejection.reason, then=stays)
     name = record.release.candidate.name if record.release else ""
     deployment = record.deployment
-    if deployment is None or not deployment.url:
+    if deployment is None:
+        proved = record.proof.reason if record.proof else "not proved"
+        return Headline(kind="proved", title=name, text=record.verdict.reason, then=f"Packaged, not deployed: {proved}.")
+    if not deployment.url:
         return Headline(kind="proved", title=name, text=record.verdict.reason, then="Dry run: proved, and not deployed.")
     then = "Deployed and answering." if deployment.changed else "This very release was running already."
     return Headline(kind="deployed", title=name, text=record.verdict.reason, then=then, url=deployment.url)

@@ -1,6 +1,8 @@
 """The search as the report tells it: what was tried and why, where quantizing loses, what makes a candidate slow."""
 
-from fdpipe.artifacts import Diagnosis, Record, Sensitivity, Trial
+from collections.abc import Sequence
+
+from fdpipe.artifacts import Diagnosis, Record, Sensitivity, Trial, Unsupported
 from fdpipe.report import words
 from fdpipe.report.tables import Table, measurement_of, metric_names, refusals, state
 
@@ -37,12 +39,20 @@ def diagnoses(record: Record) -> list[tuple[str, Diagnosis]]:
 
 
 def unsupported(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
-    """What a runtime cannot take, node by node."""
-    return [
-        (trial.candidate.name, [(f"{node.operator} {node.node}", node.reason) for node in trial.unsupported])
-        for trial in record.trials
-        if trial.unsupported
-    ]
+    """What a runtime cannot take: each operator with its reason, and the nodes that it is about."""
+    return [(trial.candidate.name, _by_reason(trial.unsupported)) for trial in record.trials if trial.unsupported]
+
+
+def _by_reason(nodes: Sequence[Unsupported]) -> list[tuple[str, str]]:
+    found: dict[tuple[str, str], list[str]] = {}
+    for node in nodes:
+        found.setdefault((node.operator, node.reason), []).append(node.node)
+    return [(f"{operator}, {_named(names)}", reason) for (operator, reason), names in found.items()]
+
+
+def _named(nodes: Sequence[str]) -> str:
+    """The node, or how many there are, the first by name."""
+    return nodes[0] if len(nodes) == 1 else f"{len(nodes)} nodes, as {nodes[0]}"
 
 
 def calibrations(record: Record) -> list[tuple[str, str]]:

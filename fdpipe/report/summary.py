@@ -24,7 +24,7 @@ def summary(record: Record, plan: Plan, events: Sequence[Event]) -> dict[str, An
         "model": record.model,
         "target": record.target,
         "plan": plan.digest,
-        "outcome": "rejected" if record.rejection else "deployed",
+        "outcome": "rejected" if record.rejection else "deployed" if record.deployment else "packaged",
         "reason": record.rejection.reason if record.rejection else record.verdict.reason,
         "verdict": record.verdict,
         "release": record.release and {"digest": record.release.digest, "candidate": record.release.candidate.name},

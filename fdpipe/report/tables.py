@@ -40,7 +40,7 @@ def candidates(record: Record, *, every: bool = True) -> Table:
     baseline with its interval for each batch size, milliseconds of one call, size, memory, and what became of each."""
     metrics, sizes = metric_names(record), batch_sizes(record)
     times = [f"time, batch {size}" for size in sizes]
-    columns = ("candidate", *metrics, *times, *[f"p50, batch {sizes[0]}"] * bool(sizes), "size", "memory", "outcome")
+    columns = ("candidate", *metrics, *times, *[f"p50, batch {size}" for size in sizes[:1]], "size", "memory", "outcome")
     shown = list(enumerate(record.trials, start=1)) if every else short_list(record)
     return Table(
         columns=columns,
@@ -116,7 +116,7 @@ def _row(record: Record, trial: Trial, metrics: Sequence[str], sizes: Sequence[i
         trial.candidate.name,
         *[_quality(trial, name) for name in metrics],
         *[_time(record, trial, timings, size) for size in sizes],
-        *[words.milliseconds(timings[sizes[0]].p50_ms) if timings else words.DASH] * bool(sizes),
+        *[words.milliseconds(timings[size].p50_ms) if size in timings else words.DASH for size in sizes[:1]],
         bytes_,
         words.memory(measurement.peak_rss_mib if measurement else None),
         _outcome(record, trial),

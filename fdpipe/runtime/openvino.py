@@ -1,7 +1,6 @@
 """OpenVINO on the processor: ONNX, and models of its own format."""
 
 import os
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,15 +9,24 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fdpipe.arrays import Batch
-from fdpipe.artifacts import Artifact
+from fdpipe.artifacts import Artifact, NodeTime
 from fdpipe.errors import StageError
 from fdpipe.interfaces import Engine, Session
+from fdpipe.machine import describe_machine
 from fdpipe.openvino import FAILURES, library, line
+from fdpipe.runtime._openvino_models import Models, Shapes
 
 if TYPE_CHECKING:
-    from openvino import CompiledModel, InferRequest
+    from openvino import CompiledModel
 
 PRECISIONS = ("f32", "bf16")
+HINTS = ("latency", "throughput")
+
+BF16 = ("avx512_bf16", "amx_bf16", "bf16")
+"""The instruction sets that multiply bfloat16; without one, OpenVINO computes in float32 whatever it is told."""
+
+SHAPES = 4
+"""So many are worth their memory: a batch size or two, at the lengths that come most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +45,16 @@ class OpenVino:
         return None
 
     def sessions(self) -> tuple[Session, ...]:
-        """One: the defaults of `Settings`."""
-        return ({},)
+        """The defaults of `Settings`; bfloat16 where the processor has it; models compiled for the shapes that come; and
+        several calls at a time where there are several cores."""
+        machine = describe_machine()
+        half: tuple[Session, ...] = ({"precision": "bf16", "shapes": SHAPES}, {"precision": "bf16"})
+        return (
+            {},
+            *(half if set(BF16) & set(machine.instruction_sets) else ()),
+            {"shapes": SHAPES},
+            *([{"hint": "throughput"}] if machine.cores > 1 else ()),
+        )
 
     def ready(self, model: Artifact, folder: Path) -> Artifact:
         """The same artifact: both kinds are opened as they are."""
@@ -48,11 +64,31 @@ class OpenVino:
         """Load and compile it with the `Settings` that the session holds; `StageError` for an unknown one, a model that
         cannot be loaded, and operators that OpenVINO has not, as trees and text."""
         settings = _settings(session)
+        models = Models(lambda shapes: self._compiled(artifact, _properties(settings), shapes), settings.shapes)
+        return OpenVinoEngine(models, artifact)
+
+    def profile(self, artifact: Artifact, session: Session, batch: Batch) -> tuple[NodeTime, ...]:
+        """Each node's time in a typical call, once OpenVINO has fused them; an operator is its kind and its kernel."""
+        from fdpipe.runtime import _openvino_times
+
+        properties = _properties(_settings(session)) | {"PERF_COUNT": True}
+        compiled = self._compiled(artifact, properties, None)
+        try:
+            ports = _ports(compiled, artifact)
+            return _openvino_times.measured(compiled, _tensors(ports, batch))
+        except FAILURES as error:
+            raise StageError(f"openvino cannot measure the nodes of {artifact.path.name}: {line(error)}") from error
+
+    def _compiled(self, artifact: Artifact, properties: Mapping[str, Any], shapes: Shapes | None) -> "CompiledModel":
         if artifact.kind not in self.kinds:
             raise StageError(f"openvino opens {' and '.join(self.kinds)}, not {artifact.kind}: {artifact.path.name}")
         try:
-            compiled = library().Core().compile_model(str(artifact.path), "CPU", _properties(settings))
-            return OpenVinoEngine(compiled, artifact)
+            core = library().Core()
+            if shapes is None:
+                return core.compile_model(str(artifact.path), "CPU", dict(properties))
+            model = core.read_model(str(artifact.path))
+            model.reshape(dict(enumerate(shapes)))
+            return core.compile_model(model, "CPU", dict(properties))
         except FAILURES as error:
             raise StageError(f"openvino cannot open {artifact.path.name}: {line(error)}") from error
 
@@ -62,11 +98,20 @@ class Settings:
     """The session settings. `threads` work within a call (0: every core that this process may use). `precision` is what
     floats are computed in, f32 or bf16; where the processor has no bf16, OpenVINO computes in f32 all the same.
 
+    `shapes` is for how many shapes of inputs the model may be compiled once more, each when it has come a few times: with
+    all sizes known, a call takes less time, and each takes the memory of a model. The first that come stay.
+    `hint` is `latency`, where a call has all the threads, or `throughput`, where calls share them, each in a stream of its
+    own; OpenVINO chooses how many, unless `streams` says it (0: it chooses). `flush_denormals` takes numbers below 1e-38
+    for 0, which are slow on some processors.
     `pinning` binds threads to cores. It is off: two models in one process, or two processes, would be bound to the same.
     """
 
     threads: int = 0
     precision: str = "f32"
+    shapes: int = 0
+    hint: str = "latency"
+    streams: int = 0
+    flush_denormals: bool = False
     pinning: bool = False
 
     def __post_init__(self) -> None:
@@ -74,72 +119,75 @@ class Settings:
         for item in fields(self):
             if type(getattr(self, item.name)) is not type(item.default):
                 raise ValueError(f"{item.name} must be of type {type(item.default).__name__}, not {getattr(self, item.name)!r}")
-        if self.threads < 0:
-            raise ValueError("threads must not be negative")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}")
+        for name in ("threads", "shapes", "streams"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative")
+        for name, known in (("precision", PRECISIONS), ("hint", HINTS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
 
 
 @dataclass(frozen=True)
 class Port:
-    """An input: its names, dtype, and axes, None for an open one."""
+    """An input: its name, dtype, how many axes it has, and the sizes of those that are fixed."""
 
     name: str
     dtype: np.dtype[Any]
-    shape: tuple[int | None, ...]
+    rank: int
+    fixed: tuple[tuple[int, int], ...]
 
     def fit(self, batch: Batch) -> np.ndarray:
         """The batch's array for it; `ValueError` for one that does not fit, which OpenVINO would cast or misread."""
         array = batch[self.name]
         if array.dtype != self.dtype:
             raise ValueError(f"{self.name} must be {self.dtype}, got {array.dtype}")
-        pairs = zip(array.shape, self.shape, strict=False)
-        if array.ndim != len(self.shape) or any(wanted is not None and size != wanted for size, wanted in pairs):
-            raise ValueError(f"{self.name} has the shape {array.shape}, which is not that of the model")
-        return np.ascontiguousarray(array)
+        shape = array.shape
+        if len(shape) != self.rank:
+            raise ValueError(f"{self.name} has the shape {shape}, which is not that of the model: it has {self.rank} axes")
+        for axis, size in self.fixed:
+            if shape[axis] != size:
+                raise ValueError(f"{self.name} has the shape {shape}, which is not that of the model: axis {axis} is {size}")
+        return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 
 
 class OpenVinoEngine:
     """A compiled model; any number of threads may run it, each call in a request of its own, of which idle ones are kept."""
 
-    def __init__(self, compiled: "CompiledModel", artifact: Artifact) -> None:
-        self._compiled: CompiledModel | None = compiled
-        self._idle: list[InferRequest] = []
-        self._lock = threading.Lock()
-        self._inputs = [
-            _port(port, name) for port, name in zip(compiled.inputs, _names(compiled.inputs, artifact.inputs), strict=True)
-        ]
-        self._outputs = _names(compiled.outputs, artifact.outputs)
+    def __init__(self, models: Models, artifact: Artifact) -> None:
+        self._models: Models | None = models
+        self._ports = _ports(models.general.compiled, artifact)
+        self._outputs = _names(models.general.compiled.outputs, artifact.outputs)
 
     def run(self, batch: Batch) -> dict[str, np.ndarray]:
         """Outputs by name; `StageError` for inputs that do not fit and a closed engine."""
-        request = self._take()
+        models = self._models
+        if models is None:
+            raise StageError("the model is closed")
         try:
-            if unlike := sorted(set(batch) ^ {port.name for port in self._inputs}):
-                raise ValueError(
-                    f"{unlike[0]!r} is missing or not known: there must be {', '.join(p.name for p in self._inputs)}"
-                )
-            tensors = {number: port.fit(batch) for number, port in enumerate(self._inputs)}
-            found = request.infer(tensors, share_inputs=True)
-            answers = {name: found[number] for number, name in enumerate(self._outputs)}
+            tensors = _tensors(self._ports, batch)
+            model = models.for_shapes(tuple(array.shape for array in tensors)) if models.limit else models.general
+            found = model.infer(dict(enumerate(tensors)))
         except FAILURES as error:
             raise StageError(f"openvino cannot run the model: {line(error)}") from error
-        with self._lock:
-            if self._compiled is not None:
-                self._idle.append(request)
-        return answers
+        return {name: found[number] for number, name in enumerate(self._outputs)}
 
     def close(self) -> None:
         """Drop the model; a call under way ends first."""
-        with self._lock:
-            self._compiled = None
-            self._idle.clear()
+        self._models = None
 
-    def _take(self) -> "InferRequest":
-        with self._lock:
-            if self._compiled is None:
-                raise StageError("the model is closed")
-            return self._idle.pop() if self._idle else self._compiled.create_infer_request()
+
+def _tensors(ports: Sequence[Port], batch: Batch) -> list[np.ndarray]:
+    """In the ports' order."""
+    if len(batch) != len(ports) or any(port.name not in batch for port in ports):
+        names = [port.name for port in ports]
+        unlike = sorted(set(batch) ^ set(names))
+        raise ValueError(f"{unlike[0]!r} is missing or not known: there must be {', '.join(names)}")
+    return [port.fit(batch) for port in ports]
+
+
+def _ports(compiled: "CompiledModel", artifact: Artifact) -> list[Port]:
+    names = _names(compiled.inputs, artifact.inputs)
+    return [_port(port, name) for port, name in zip(compiled.inputs, names, strict=True)]
 
 
 def _names(ports: Sequence[Any], specs: Sequence[Any]) -> list[str]:
@@ -149,14 +197,17 @@ def _names(ports: Sequence[Any], specs: Sequence[Any]) -> list[str]:
 
 
 def _port(port: Any, name: str) -> Port:  # noqa: ANN401 - openvino's type
-    axes = tuple(None if size.is_dynamic else size.get_length() for size in port.partial_shape)
-    return Port(name, np.dtype(port.element_type.to_dtype()), axes)
+    axes = list(enumerate(port.partial_shape))
+    fixed = tuple((number, axis.get_length()) for number, axis in axes if axis.is_static)
+    return Port(name, np.dtype(port.element_type.to_dtype()), len(axes), fixed)
 
 
 def _properties(settings: Settings) -> dict[str, Any]:
     """In OpenVINO's own words; it keeps no cache unless it is given a folder."""
-    return {
-        "PERFORMANCE_HINT": "LATENCY",
+    streams = {"NUM_STREAMS": settings.streams} if settings.streams else {}
+    return streams | {
+        "PERFORMANCE_HINT": settings.hint.upper(),
+        "CPU_DENORMALS_OPTIMIZATION": settings.flush_denormals,
         "INFERENCE_PRECISION_HINT": settings.precision,
         "INFERENCE_NUM_THREADS": settings.threads or len(os.sched_getaffinity(0)),
         "ENABLE_CPU_PINNING": settings.pinning,

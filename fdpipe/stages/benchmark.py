@@ -38,6 +38,14 @@ LONGEST_TURN_NS = 20 * TURN_NS
 SITTINGS = 12
 FEWEST_SITTINGS = 5
 """Slow models get fewer sittings than `SITTINGS`, but these even where the budget does not suffice."""
+IMPRESSION_SITTINGS = 2
+"""The same for a first impression, whose interval is the wider for it."""
+HOPELESS = 1.5
+"""In a first impression, what takes so many times as long as the baseline at every size so far, in long calls, is not asked
+for larger batches."""
+OPENING_SPREAD = 0.04
+"""The least standard deviation of a sitting's log ratio, for where there are too few of them to see it: chosen, from 0.04 to
+0.24 between two openings of one model that were measured on two cores under a load of seven."""
 BATCHES = 16
 """How many different batches are prepared for each size."""
 RESAMPLES = 10_000
@@ -74,18 +82,25 @@ def benchmark(
     random = np.random.default_rng(settings.seed)
     sittings: list[Sitting] = []
     ends = time.perf_counter() + settings.seconds * len(batches)
+    fewest = IMPRESSION_SITTINGS if settings.impression else FEWEST_SITTINGS
     with _no_garbage_collection():
-        while len(sittings) < FEWEST_SITTINGS or (len(sittings) < SITTINGS and time.perf_counter() < ends):
+        while len(sittings) < fewest or (len(sittings) < SITTINGS and time.perf_counter() < ends):
             sittings.append(_sit(contenders, batches, settings, random))
+            batches = {size: batches[size] for size in batches if size in sittings[-1].races}
     first = contenders[0].candidate
     return Measured(
         measurements=tuple(
-            _measurement(number, one, sittings, peaks[number], settings) for number, one in enumerate(contenders)
+            _measurement(number, one, sittings, list(batches), peaks[number], settings) for number, one in enumerate(contenders)
         ),
         baseline=first.name,
         threads=threads(first),
         machine=describe_machine(),
     )
+
+
+def nothing_measured(baseline: Candidate) -> Measured:
+    """What a benchmark says where nothing could be measured."""
+    return Measured(measurements=(), baseline=baseline.name, threads=threads(baseline), machine=describe_machine())
 
 
 def threads(candidate: Candidate) -> int:
@@ -134,21 +149,34 @@ def _sit(
             engines[one].run(batches[min(batches)][0])
             load_ms[one], first_call_ms[one] = (loaded - started) * 1e3, (time.perf_counter() - loaded) * 1e3
         runs = [engines[one].run for one in range(len(contenders))]
-        races = {size: _race(runs, batches[size], settings, random) for size in batches}
+        races: dict[int, Race] = {}
+        for size in sorted(batches):
+            if not (settings.impression and _is_hopeless(list(races.values()))):
+                races[size] = _race(runs, batches[size], settings, random)
     return Sitting(load_ms=load_ms.tolist(), first_call_ms=first_call_ms.tolist(), races=races)
+
+
+def _is_hopeless(races: Sequence[Race]) -> bool:
+    """Whether all but the first were far slower at every size so far, and a larger batch would take long."""
+    return (
+        bool(races)
+        and all(len(race.logs) > 1 and race.logs[1:].min() > math.log(HOPELESS) for race in races)
+        and float(np.median(races[-1].calls, axis=1).max()) > LONGEST_TURN_NS
+    )
 
 
 def _race(runs: Sequence[Run], batches: Sequence[Batch], settings: Benchmark, random: np.random.Generator) -> Race:
     """All contenders in turns until the sitting's share of the time is up."""
     share_s = settings.seconds / SITTINGS
     ends = time.perf_counter() + share_s
-    typical = [_warm(run, batches, settings.warmup_calls, share_s / 4 / len(runs)) for run in runs]
+    typical = [_warm(run, batches, settings, share_s / 4 / len(runs)) for run in runs]
     repeats = max(1, min(math.ceil(TURN_NS / min(typical)), int(LONGEST_TURN_NS / max(typical))))
+    settled = [settings.impression and one > LONGEST_TURN_NS for one in typical]
     blocks: list[np.ndarray] = []
     quiet: list[bool] = []
     while not blocks or time.perf_counter() < ends:
         before = _pushed_off()
-        blocks.append(_block(runs, batches, len(blocks), repeats, random.permutation(len(runs))))
+        blocks.append(_block(runs, batches, len(blocks), repeats, random.permutation(len(runs)), settled))
         quiet.append(_pushed_off() == before)
     calls = np.stack(blocks)
     logs = np.log(np.median(calls, axis=2))
@@ -156,20 +184,24 @@ def _race(runs: Sequence[Run], batches: Sequence[Batch], settings: Benchmark, ra
     return Race(logs=np.median(logs[kept] - logs[kept, :1], axis=0), calls=calls.swapaxes(0, 1).reshape(len(runs), -1))
 
 
-def _block(runs: Sequence[Run], batches: Sequence[Batch], number: int, repeats: int, order: np.ndarray) -> np.ndarray:
+def _block(
+    runs: Sequence[Run], batches: Sequence[Batch], number: int, repeats: int, order: np.ndarray, settled: Sequence[bool]
+) -> np.ndarray:
     """Nanoseconds of every call, of shape (contenders, 2 × repeats); all answer the same batches."""
     spent = np.empty((len(runs), 2, repeats))
     for turn, sequence in enumerate((order, order[::-1])):
         for one in sequence:
-            spent[one, turn] = _turn(runs[one], batches, (2 * number + turn) * repeats, repeats)
+            spent[one, turn] = _turn(runs[one], batches, (2 * number + turn) * repeats, repeats, settled[one])
     return spent.reshape(len(runs), -1)
 
 
-def _turn(run: Run, batches: Sequence[Batch], start: int, repeats: int) -> list[int]:
-    """Nanoseconds of each call. One call before them is not counted: it pays for what the one before left in the caches."""
+def _turn(run: Run, batches: Sequence[Batch], start: int, repeats: int, settled: bool = False) -> list[int]:
+    """Nanoseconds of each call. One call before them is not counted: it pays for what the one before left in the caches;
+    unless calls are so long that a first impression can do without."""
     clock = time.perf_counter_ns
     spent = []
-    run(batches[start % len(batches)])
+    if not settled:
+        run(batches[start % len(batches)])
     for number in range(start, start + repeats):
         batch = batches[number % len(batches)]
         started = clock()
@@ -178,11 +210,14 @@ def _turn(run: Run, batches: Sequence[Batch], start: int, repeats: int) -> list[
     return spent
 
 
-def _warm(run: Run, batches: Sequence[Batch], calls: int, seconds: float) -> float:
-    """A typical call's nanoseconds, after `calls` calls or `seconds`, whichever is sooner."""
+def _warm(run: Run, batches: Sequence[Batch], settings: Benchmark, seconds: float) -> float:
+    """A typical call's nanoseconds, after the warm-up calls or `seconds`, whichever is sooner; after one that is long enough
+    for a first impression."""
     ends = time.perf_counter() + seconds
-    spent = _turn(run, batches, 0, 1)
-    while len(spent) < calls and time.perf_counter() < ends:
+    spent = _turn(run, batches, 0, 1, settled=settings.impression)
+    if settings.impression and spent[0] > LONGEST_TURN_NS:
+        return float(spent[0])
+    while len(spent) < settings.warmup_calls and time.perf_counter() < ends:
         spent += _turn(run, batches, len(spent), 1)
     return float(np.median(spent))
 
@@ -209,12 +244,17 @@ def _pushed_off() -> int:
 
 
 def _measurement(
-    number: int, contender: Contender, sittings: Sequence[Sitting], peak_mib: float | None, settings: Benchmark
+    number: int,
+    contender: Contender,
+    sittings: Sequence[Sitting],
+    sizes: Sequence[int],
+    peak_mib: float | None,
+    settings: Benchmark,
 ) -> Measurement:
     """What the sittings say of one contender."""
     return Measurement(
         candidate=contender.candidate.name,
-        timings=tuple(_timing(number, size, sittings, settings) for size in settings.batch_sizes),
+        timings=tuple(_timing(number, size, sittings, settings) for size in sizes),
         load_ms=float(np.median([sitting.load_ms[number] for sitting in sittings])),
         first_call_ms=float(np.median([sitting.first_call_ms[number] for sitting in sittings])),
         peak_rss_mib=peak_mib,
@@ -239,8 +279,14 @@ def _timing(number: int, size: int, sittings: Sequence[Sitting], settings: Bench
 
 
 def interval(logs: np.ndarray, confidence: float, seed: int) -> Interval:
-    """The median of log ratios with its percentile bootstrap interval (Efron & Tibshirani 1993, ch. 13), as a ratio."""
-    samples = np.median(np.random.default_rng(seed).choice(logs, size=(RESAMPLES, len(logs))), axis=1)
+    """The median of log ratios with its percentile bootstrap interval (Efron & Tibshirani 1993, ch. 13), as a ratio; of fewer
+    than `FEWEST_SITTINGS` with a smoothed bootstrap (Silverman & Young 1987), in which each draw has the spread that is known
+    of openings: two figures that happen to agree are not exact."""
+    random = np.random.default_rng(seed)
+    draws = random.choice(logs, size=(RESAMPLES, len(logs)))
+    if len(logs) < FEWEST_SITTINGS:
+        draws = draws + random.normal(0.0, OPENING_SPREAD, draws.shape)
+    samples = np.median(draws, axis=1)
     low, high = np.quantile(samples, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(low=math.exp(low), middle=math.exp(float(np.median(logs))), high=math.exp(high))
 

@@ -29,13 +29,13 @@ def publish(source: Source, ref: ModelRef, tags: Mapping[str, str], alias: str |
 
 
 def tags_of(record: Record) -> dict[str, str]:
-    """What the registry is told of a run: verdict, and of a deployed release its digest, figures and URL."""
+    """What the registry is told of a run: verdict, and of a release its digest, figures and, where it is deployed, URL."""
     prefix = f"fdpipe.{record.target}"
     if record.rejection is not None:
         return {f"{prefix}.verdict": record.rejection.outcome.value, f"{prefix}.reason": record.rejection.reason}
     tags = {f"{prefix}.verdict": record.verdict.outcome.value, f"{prefix}.reason": record.verdict.reason}
     release, deployment = record.release, record.deployment
-    if release is None or deployment is None:
+    if release is None:
         return tags
     trial = next(item for item in record.trials if item.candidate == release.candidate)
     quality = trial.evaluation.quality if trial.evaluation else {}
@@ -43,6 +43,6 @@ def tags_of(record: Record) -> dict[str, str]:
     shipped = {
         f"{prefix}.release": release.digest,
         f"{prefix}.candidate": release.candidate.name,
-        f"{prefix}.url": deployment.url,
+        f"{prefix}.url": deployment.url if deployment else "",
     }
     return tags | figures | shipped

@@ -1,13 +1,14 @@
 """evaluate: quality on the evaluation rows, agreement with the original, and whether answers depend on batch-mates."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from math import isfinite
 from pathlib import Path
 
 import numpy as np
 
-from fdpipe import workers
+from fdpipe import parts, workers
 from fdpipe.arrays import Batch, in_batches, join, label_of, rows_in, save_arrays, take, value_of
 from fdpipe.artifacts import Answers, Artifact, Evaluation, Invariance, Rows, Task, WorkerSpec
 from fdpipe.errors import StageError
@@ -46,7 +47,8 @@ def evaluate(
     reference: Answers,
     metrics: Mapping[str, Metric],
 ) -> Evaluation:
-    """The candidate beside the original on the same rows; without labels, quality is the agreement between the two.
+    """The candidate beside the original on the same rows. Without labels, and where every metric needs them, quality is the
+    agreement between the two.
 
     It is bound to the machine: one INT8 model answers differently on processors with and without VNNI.
     """
@@ -56,14 +58,16 @@ def evaluate(
     with closing(runtime.open(artifact, session)) as engine:
         answers = in_batches(examples.features, BATCH, lambda records: bound.finish(engine.run(bound.prepare(records))))
         some = bound.prepare(take(examples.features, slice(INVARIANCE_ROWS)))
-        invariance = batch_invariance(some, task, lambda batch: bound.finish(engine.run(batch)))
+        sizes = (*INVARIANCE_BATCHES, *parts.rows_of(artifact))
+        invariance = batch_invariance(some, task, lambda batch: bound.finish(engine.run(batch)), sizes)
     agreement = float(np.mean(agrees(task, answers, original)))
-    own = {} if rows.labelled else {"agreement": agreement}
+    judged = rows.labelled or not all(metric.needs_labels for metric in metrics.values())
+    own = {} if judged else {"agreement": agreement}
     path = folder / "answers.npz"
     return Evaluation(
         rows=rows.count,
-        quality=_scores(metrics, answers, labels, original) | own,
-        reference=_scores(metrics, original, labels, original) | dict.fromkeys(own, 1.0),
+        quality=_scores(metrics, answers, labels, _own(task, original)) | own,
+        reference=_scores(metrics, original, labels, _own(task, original)) | dict.fromkeys(own, 1.0),
         agreement=agreement,
         answers=Answers(path=path, digest=save_arrays(path, answers)),
         invariance=invariance,
@@ -86,17 +90,18 @@ def _judge_of(labels: np.ndarray | None, original: Batch) -> np.ndarray | None:
 
 
 def _scores(
-    metrics: Mapping[str, Metric], answers: Batch, labels: np.ndarray | None, original: Batch
+    metrics: Mapping[str, Metric], answers: Batch, labels: np.ndarray | None, own: np.ndarray | None
 ) -> dict[str, float | None]:
-    """Each metric's figure, None where it is not finite; a metric that needs labels has none where there are no labels."""
-    truths = {name: labels if metric.needs_labels else _own(original) for name, metric in metrics.items()}
+    """Each metric's figure, None where it is not finite; a metric that needs labels has none where there are no labels, and
+    is judged by the original's `own` answers where it needs none."""
+    truths = {name: labels if metric.needs_labels else own for name, metric in metrics.items()}
     figures = {name: metrics[name].score(answers, truth) for name, truth in truths.items() if truth is not None}
     return {name: figure if isfinite(figure) else None for name, figure in figures.items()}
 
 
-def _own(original: Batch) -> np.ndarray | None:
-    """The original's answers as labels."""
-    own = None if "value" in original else label_of(original)
+def _own(task: Task, original: Batch) -> np.ndarray | None:
+    """The original's answers as labels: a tensor is one as it is, and not the place of its largest figure."""
+    own = None if "value" in original or task is Task.TENSORS else label_of(original)
     return value_of(original) if own is None else own
 
 
@@ -156,10 +161,11 @@ def _flat(array: np.ndarray) -> np.ndarray:
 # --- batch invariance -------------------------------------------------------------------------------------------------
 
 
-def batch_invariance(batch: Batch, task: Task, ask: Ask) -> Invariance:
-    """The rows asked alone, in batches, and beside an outlier; a row counts as changed if it is in any of them."""
+def batch_invariance(batch: Batch, task: Task, ask: Ask, sizes: Sequence[int] = INVARIANCE_BATCHES) -> Invariance:
+    """The rows asked alone, in batches of these sizes, and beside an outlier; a row counts as changed if it is in any of
+    them. Batches larger than there are rows have these again and again."""
     alone = in_batches(batch, 1, ask)
-    others = {f"in batches of {size}": in_batches(batch, size, ask) for size in INVARIANCE_BATCHES}
+    others = {f"in batches of {size}": in_batches(batch, size, partial(_filled, ask, size)) for size in sizes}
     if (outlier := _outlier(batch)) is not None:
         others[f"beside a {OUTLIER:g}-fold outlier"] = in_batches(
             batch, INVARIANCE_BATCHES[-1] - 1, lambda part: take(ask(join([part, outlier])), slice(rows_in(part)))
@@ -172,6 +178,12 @@ def batch_invariance(batch: Batch, task: Task, ask: Ask) -> Invariance:
         largest_difference=max(distance.values()),
         worst_setting=max(others, key=lambda name: (changed[name].sum(), distance[name])),
     )
+
+
+def _filled(ask: Ask, size: int, part: Batch) -> Batch:
+    """The answers to the rows, asked with as many more that a call has so many, if there are any."""
+    rows = rows_in(part)
+    return ask(part) if rows in (0, size) else take(ask(take(part, np.arange(size) % rows)), slice(rows))
 
 
 def _changed(task: Task, answers: Batch, alone: Batch) -> np.ndarray:

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from fdpipe.artifacts import CheckResult, Evaluation, Measured, Outcome, Trial, Verdict
+from fdpipe.artifacts import Aspect, CheckResult, Evaluation, Measured, Outcome, Trial, Verdict
 from fdpipe.errors import StageError
 from fdpipe.interfaces import Check, Evidence, Metric
+from fdpipe.plan import Unmeasured
 from fdpipe.store import stage
 
 
@@ -20,9 +21,10 @@ def judge(
     measured: Measured,
     incumbent: Evaluation | None,
     incumbent_release: str | None,
+    unmeasured: Unmeasured = Unmeasured.REFUSE,
 ) -> Verdict:
     """The verdict on the finalists, of which the first is the baseline: `verdict_on` them, remembered."""
-    return verdict_on(checks, metrics, finalists, measured, incumbent, incumbent_release)
+    return verdict_on(checks, metrics, finalists, measured, incumbent, incumbent_release, unmeasured)
 
 
 def verdict_on(
@@ -32,26 +34,34 @@ def verdict_on(
     measured: Measured,
     incumbent: Evaluation | None,
     incumbent_release: str | None,
+    unmeasured: Unmeasured = Unmeasured.REFUSE,
 ) -> Verdict:
     """What the gate says.
 
     A candidate passes with every check. The best first: those surely faster than the baseline, by speed; then the baseline,
     which ships where nothing beats it; then the rest. Speed is the geometric mean over the batch sizes.
+
+    One that could not be measured here is asked what can be answered, and passes only where `unmeasured` allows it. Of those
+    only the size is known: the smallest comes first where their answers were judged, and else the baseline.
     """
     if not checks:
         return Verdict(outcome=Outcome.FAIL, passed=(), results=(), reason="the gate is empty: nothing was checked")
     directions = _directions(metrics, finalists)
     results: list[CheckResult] = []
     for trial in finalists:
+        if trial.unmeasured:
+            results.append(_not_measured(trial, unmeasured))
         if trial.evaluation is not None:
             evidence = Evidence(
                 candidate=trial.candidate, is_baseline=trial is finalists[0], evaluation=trial.evaluation, measured=measured,
                 directions=directions, incumbent=incumbent, incumbent_release=incumbent_release,
             )  # fmt: skip
-            results += [_ask(name, check, evidence) for name, check in checks.items()]
-    passed = sorted(_passed(results), key=lambda name: _rank(name, measured))
+            asked = {name: one for name, one in checks.items() if not (trial.unmeasured and _aspect(one) is Aspect.SPEED)}
+            results += [_ask(name, check, evidence) for name, check in asked.items()]
+    trials = {trial.candidate.name: trial for trial in finalists}
+    passed = sorted(_passed(results), key=lambda name: _rank(trials[name], measured))
     outcome = Outcome.PASS if passed else _refusal(results)
-    reason = (_why_passed(passed, measured) if passed else _why_refused(results)) + _not_tried(finalists)
+    reason = (_why_passed(trials[passed[0]], measured) if passed else _why_refused(results)) + _not_tried(finalists)
     return Verdict(outcome=outcome, passed=tuple(passed), results=tuple(results), reason=reason)
 
 
@@ -61,8 +71,33 @@ def _directions(metrics: Mapping[str, Metric], finalists: tuple[Trial, ...]) -> 
     return {name: metrics[name].higher_is_better if name in metrics else True for name in judged}
 
 
+UNMEASURED = "unmeasured"
+"""The check's name under which the gate answers for what could not be measured here."""
+
+
+def _not_measured(trial: Trial, unmeasured: Unmeasured) -> CheckResult:
+    """What the gate says of a candidate that was made, of which only the files are known."""
+    allowed = unmeasured is Unmeasured.ALLOW
+    made = f"; made: {trial.artifact.size_bytes:,} bytes, sha256 {trial.artifact.digest[:12]}" if trial.artifact else ""
+    how = "let through by gate.unmeasured=allow" if allowed else "gate.unmeasured=allow would let it through"
+    return CheckResult(
+        check=UNMEASURED,
+        candidate=trial.candidate.name,
+        outcome=Outcome.PASS if allowed else Outcome.INCONCLUSIVE,
+        reason=f"not measured: {trial.unmeasured}{made}; {how}",
+        aspect=Aspect.SPEED,
+    )
+
+
 def _refusal(results: Iterable[CheckResult]) -> Outcome:
-    """What refused everything: a clear failure, unless every refusal is of a weaker kind."""
+    """What refused everything: a clear failure, unless every refusal is of a weaker kind, or a candidate lacks nothing but
+    the measurement."""
+    by_candidate: dict[str, set[str]] = {}
+    for result in results:
+        if result.outcome is not Outcome.PASS:
+            by_candidate.setdefault(result.candidate, set()).add(result.check)
+    if {UNMEASURED} in by_candidate.values():
+        return Outcome.INCONCLUSIVE
     refused = {result.outcome for result in results} - {Outcome.PASS}
     weaker = (outcome for outcome in (Outcome.INCONCLUSIVE, Outcome.ANOMALOUS) if refused == {outcome})
     return next(weaker, Outcome.FAIL)
@@ -70,9 +105,9 @@ def _refusal(results: Iterable[CheckResult]) -> Outcome:
 
 def _ask(name: str, check: Check, evidence: Evidence) -> CheckResult:
     """The check's answer under the name that configuration gives it; a figure that is not finite never passes."""
-    candidate = evidence.candidate.name
+    candidate, aspect = evidence.candidate.name, _aspect(check)
     try:
-        result = replace(check.judge(evidence), check=name, candidate=candidate)
+        result = replace(check.judge(evidence), check=name, candidate=candidate, aspect=aspect)
     except (ValueError, LookupError, ArithmeticError) as error:
         raise StageError(f"gate: {name} cannot judge {candidate}: {type(error).__name__}: {error}") from error
     if result.figure is None or math.isfinite(result.figure):
@@ -81,13 +116,21 @@ def _ask(name: str, check: Check, evidence: Evidence) -> CheckResult:
     return replace(result, outcome=outcome, figure=None, reason=f"{result.reason} (the figure is {result.figure})")
 
 
+def _aspect(check: Check) -> Aspect:
+    """What it is about; quality where it does not say."""
+    return getattr(check, "aspect", Aspect.QUALITY)
+
+
 def _passed(results: list[CheckResult]) -> list[str]:
     refused = {result.candidate for result in results if result.outcome is not Outcome.PASS}
     return [name for name in dict.fromkeys(result.candidate for result in results) if name not in refused]
 
 
-def _rank(name: str, measured: Measured) -> tuple[int, float]:
+def _rank(trial: Trial, measured: Measured) -> tuple[int, float]:
+    name = trial.candidate.name
     ratio = measured.overall(name)
+    if trial.unmeasured and trial.evaluation is not None and trial.artifact is not None:
+        return 1, float(trial.artifact.size_bytes)
     if name == measured.baseline:
         return 1, 1.0
     if ratio is None:
@@ -95,9 +138,13 @@ def _rank(name: str, measured: Measured) -> tuple[int, float]:
     return (0 if ratio.high < 1 else 2), ratio.middle
 
 
-def _why_passed(passed: list[str], measured: Measured) -> str:
-    best = passed[0]
+def _why_passed(trial: Trial, measured: Measured) -> str:
+    best = trial.candidate.name
     ratio = measured.overall(best)
+    if trial.unmeasured and trial.evaluation is not None:
+        return f"{best} is the smallest that passed every check; its speed is not measured: {trial.unmeasured}"
+    if trial.unmeasured:
+        return f"{best} is let through, neither its answers nor its speed measured: {trial.unmeasured}"
     if best == measured.baseline:
         return f"{best} passed every check and nothing that passed is surely faster"
     if ratio is None:
@@ -120,5 +167,5 @@ def _why_refused(results: list[CheckResult]) -> str:
 
 
 def _not_tried(finalists: tuple[Trial, ...]) -> str:
-    failed = [f"{trial.candidate.name} ({trial.reason})" for trial in finalists if not trial.succeeded]
+    failed = [f"{trial.candidate.name} ({trial.reason})" for trial in finalists if trial.artifact is None]
     return f"; not judged: {', '.join(failed)}" if failed else ""

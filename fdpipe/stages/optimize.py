@@ -1,10 +1,12 @@
 """optimize: a recipe's passes over the graph, one after the other."""
 
 import shutil
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from fdpipe import workers
-from fdpipe.artifacts import Artifact, Ranges, Rows, WorkerSpec
+from fdpipe import graphs, workers
+from fdpipe.artifacts import Artifact, Ranges, Rows, TensorSpec, WorkerSpec
 from fdpipe.content import tree_digest
 from fdpipe.interfaces import Calibration, Pass
 from fdpipe.stages.calibrate import batches_of
@@ -36,7 +38,7 @@ def quantize(
     batches = None
     if processor is not None and rows is not None:
         bound, features = workers.build_spec(processor), rows.load().features
-        batches = lambda: batches_of(bound, features)  # noqa: E731 - what is asked for again and again
+        batches = lambda: batches_of(bound, features, model.inputs)  # noqa: E731 - what is asked for again and again
     made = apply_pass(quantizer, model.path, folder / "step", Calibration(ranges=ranges, batches=batches))
     return _kept(folder, made, quantizer.gives, model)
 
@@ -63,6 +65,21 @@ def _kept(folder: Path, made: Path, kind: str, model: Artifact) -> Artifact:
         shutil.rmtree(step)
     path = final / made.name
     size = sum(file.stat().st_size for file in final.iterdir())
-    return Artifact(
-        kind=kind, path=path, digest=tree_digest(final), size_bytes=size, inputs=model.inputs, outputs=model.outputs
-    )
+    inputs, outputs = _interface(path, kind, model)
+    return Artifact(kind=kind, path=path, digest=tree_digest(final), size_bytes=size, inputs=inputs, outputs=outputs)
+
+
+def _interface(path: Path, kind: str, model: Artifact) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """What goes in and out: the old model's, with the lengths of axes that a pass has fixed. Nothing else may have changed."""
+    if kind != "onnx" or not graphs.is_onnx(path):
+        return model.inputs, model.outputs
+    found = {one.name: one for ones in graphs.specs(path) for one in ones}
+    return tuple(_fixed(one, found) for one in model.inputs), tuple(_fixed(one, found) for one in model.outputs)
+
+
+def _fixed(old: TensorSpec, found: Mapping[str, TensorSpec]) -> TensorSpec:
+    new = found.get(old.name, old).shape
+    if len(new) != len(old.shape):
+        return old
+    pairs = zip(old.shape, new, strict=True)
+    return replace(old, shape=tuple(now if isinstance(was, str) and isinstance(now, int) else was for was, now in pairs))

@@ -11,17 +11,16 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from packaging.requirements import Requirement
 
 from fdpipe import shipment, workers
 from fdpipe.arrays import Batch, fit, rows_in, save_arrays, take
 from fdpipe.artifacts import (
     GOLDEN_ANSWER,
     GOLDEN_INPUT,
+    Answers,
     Artifact,
     Baseline,
     Data,
-    Evaluation,
     Manifest,
     Measured,
     Release,
@@ -34,8 +33,8 @@ from fdpipe.artifacts import (
 from fdpipe.content import fingerprint, to_json
 from fdpipe.errors import StageError
 from fdpipe.interfaces import Monitor, Processor, Runtime
-from fdpipe.mlmodel import requirements_of
 from fdpipe.plan import Plan
+from fdpipe.stages import carried
 from fdpipe.store import stage
 
 SERVING = "fdpipe.serving"
@@ -75,10 +74,9 @@ class ReleaseOrder:
 def order(plan: Plan, trial: Trial, baseline: Baseline) -> ReleaseOrder:
     """The order for a trial of this plan, with the code and the versions that are installed now."""
     runtime = plan.runtime[trial.candidate.runtime]
-    chosen = (runtime, *plan.monitor.values(), workers.build_spec(baseline.processor))
-    packages = [name for worker in chosen for name in getattr(type(worker), "packages", ())]
-    if trial.artifact is not None and trial.artifact.kind == "mlflow":
-        packages += [Requirement(line).name for line in requirements_of(trial.artifact.path)]
+    beside = (*plan.monitor.values(), workers.build_spec(baseline.processor))
+    packages = [name for worker in beside for name in getattr(type(worker), "packages", ())]
+    packages += carried.packages_of(runtime, trial.artifact) if trial.artifact is not None else type(runtime).packages
     return ReleaseOrder(
         service=plan.service_name,
         target=plan.target.name,
@@ -105,17 +103,18 @@ def package(
 ) -> Release:
     """The Bento in `folder`. Its digest covers all that decides an answer: the model's bytes, the processor, the runtime,
     the session, the code and the versions; not the evidence, which holds timings."""
-    if chosen.artifact is None or chosen.evaluation is None:
+    if chosen.artifact is None or (chosen.evaluation is None and not chosen.unmeasured):
         raise StageError(f"{chosen.candidate.name} has no model to ship: {chosen.reason}")
     context = folder / "context"
     release = context / "release"
     release.mkdir(parents=True)
-    carried = _carry(order, baseline.processor, context)
+    code = _carry(order, baseline.processor, chosen.artifact, context)
     artifact = _copy_model(chosen.artifact, release / "model")
     processor = _copy_files(baseline.processor, release / "processor")
-    golden = _golden_rows(order, model, chosen.evaluation, data)
+    answers = chosen.evaluation.answers if chosen.evaluation else baseline.reference
+    golden = _golden_rows(order, model, answers, data)
     manifest = _manifest(order, model, baseline, processor, chosen, artifact, golden, data)
-    manifest = replace(manifest, digest=fingerprint(manifest, carried))
+    manifest = replace(manifest, digest=fingerprint(manifest, code))
     save_arrays(release / "golden.npz", golden)
     (release / "release.json").write_bytes(to_json(manifest, release))
     (release / "evidence.json").write_bytes(_evidence(baseline, chosen, measured, verdict, order))
@@ -137,14 +136,11 @@ def package(
     )
 
 
-def _carry(order: ReleaseOrder, processor: WorkerSpec, context: Path) -> str:
+def _carry(order: ReleaseOrder, processor: WorkerSpec, artifact: Artifact, context: Path) -> str:
     """Copy the source files that the service reaches, and write service.py; their digest."""
-    named = [
-        processor,
-        *(workers.spec("monitor", one) for one in order.monitors.values()),
-        workers.spec("runtime", order.runtime),
-    ]
+    named = [processor, *(workers.spec("monitor", one) for one in order.monitors.values())]
     modules = [str(spec.settings[workers.TARGET]).rpartition(".")[0] for spec in named]
+    modules += carried.modules_of(order.runtime, artifact)
     files = shipment.reached([SERVING, *modules])
     for path, file in files.items():
         (context / path).parent.mkdir(parents=True, exist_ok=True)
@@ -178,11 +174,12 @@ def _copy_files(processor: WorkerSpec, target: Path) -> WorkerSpec:
     return replace(processor, folder=target)
 
 
-def _golden_rows(order: ReleaseOrder, model: SourceModel, evaluation: Evaluation, data: Data) -> dict[str, np.ndarray]:
-    """The first evaluation rows, in the dtypes that callers use, and what the candidate answered to them."""
+def _golden_rows(order: ReleaseOrder, model: SourceModel, known: Answers, data: Data) -> dict[str, np.ndarray]:
+    """The first evaluation rows, in the dtypes that callers use, and what the candidate answered to them; of one that could
+    not be run, what the original did."""
     rows = slice(0, order.golden_requests)
     features = take(data.evaluation.load().features, rows)
-    answers = take(evaluation.answers.load(), rows)
+    answers = take(known.load(), rows)
     try:
         inputs = {spec.name: fit(features[spec.name], spec.dtype, spec.name) for spec in model.inputs}
     except (KeyError, ValueError) as error:

@@ -36,6 +36,11 @@ def prove(folder: Path, release: Release) -> Proof:
     raise DeploymentError(f"ports were taken {_ATTEMPTS} times while the service started on them: run again")
 
 
+def not_run(release: Release, reason: str) -> Proof:
+    """The proof of a release that cannot be started on this machine: nothing was asked, and so it does not hold."""
+    return _refusal(release, f"not run here: {reason}")
+
+
 def address(release: Release, host: str, port: int) -> golden.Address:
     """Where a release's service, started on this port, is asked."""
     return golden.Address(api=bento.url(host, port), open_inference=bento.url(host, port + 1), model=release.model.name)

@@ -10,7 +10,7 @@ from fdpipe.testing.model import INPUTS, OUTPUTS, WEIGHTS, FakeModel, answer
 from fdpipe.testing.monitor import FakeMonitor, FakeProbe
 from fdpipe.testing.passes import FakePass, FakeQuantizer
 from fdpipe.testing.processor import FakeProcessor
-from fdpipe.testing.runtime import FakeEngine, FakeRuntime, HeavyEngine, HeavyRuntime
+from fdpipe.testing.runtime import FakeBuilder, FakeEngine, FakeRuntime, HeavyEngine, HeavyRuntime
 from fdpipe.testing.search import FakeSearch
 from fdpipe.testing.source import FakeSource
 
@@ -18,6 +18,7 @@ __all__ = [
     "INPUTS",
     "OUTPUTS",
     "WEIGHTS",
+    "FakeBuilder",
     "FakeCalibrator",
     "FakeCheck",
     "FakeConverter",

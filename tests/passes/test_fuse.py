@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
 from fdpipe import graphs
 from fdpipe.passes.fuse import Fuse, Level
 from tests import onnx_models
-from tests.contracts.passes import PassContract, done
+from tests.contracts.passes import PassContract, answers, done
 from tests.contracts.settings import built
 
 
@@ -47,3 +48,14 @@ def test_names_no_operator_set_that_no_node_uses(tmp_path: Path) -> None:
 @pytest.mark.parametrize("build", [onnx_models.tree, onnx_models.text, onnx_models.two_inputs, onnx_models.conv])
 def test_works_on_other_kinds_of_models(build: Callable[[Path], Path], level: Level, tmp_path: Path) -> None:
     done(Fuse(level=level), build(tmp_path / "in" / "model.onnx"), tmp_path / "out" / "model.onnx")
+
+
+def test_a_convolution_absorbs_its_norm_and_its_activation(tmp_path: Path) -> None:
+    source = onnx_models.conv_norm(tmp_path / "in" / "model.onnx")
+    basic = done(Fuse(level=Level.BASIC), source, tmp_path / "basic" / "model.onnx")
+    assert graphs.operators(basic) == ["Conv", "Relu"]
+    extended = done(Fuse(), source, tmp_path / "extended" / "model.onnx")
+    assert graphs.operators(extended) == ["FusedConv"]
+    images = np.random.default_rng(3).normal(size=(4, 3, 8, 8)).astype(np.float32)
+    for made in (basic, extended):
+        np.testing.assert_allclose(answers(made, images), answers(source, images), atol=1e-5)

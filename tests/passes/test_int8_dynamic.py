@@ -52,3 +52,20 @@ def test_a_product_of_two_inputs_is_not_enough(tmp_path: Path) -> None:
     source = onnx_models.save(tmp_path / "model.onnx", [product], inputs, [onnx_models.value("y", onnx_models.FLOAT, 4, 4)])
     with pytest.raises(NotApplicable, match="constant weights"):
         done(Int8Dynamic(), source, tmp_path / "out" / "model.onnx")
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_excluded_nodes_stay_in_float(tmp_path: Path, fused: bool) -> None:
+    """Also a Gemm, which the quantizer takes apart."""
+    source = onnx_models.mlp(tmp_path / "in" / "model.onnx")
+    given = done(Fuse(level=Level.BASIC), source, tmp_path / "fused" / "model.onnx") if fused else source
+    name = "a1" if fused else "m1"
+    target = done(Int8Dynamic(exclude=(name,)), given, tmp_path / "out" / "model.onnx")
+    found = graphs.operators(target)
+    assert (found.count("MatMulInteger"), found.count("MatMul")) == (2, 1)
+
+
+def test_an_unknown_node_is_named(tmp_path: Path) -> None:
+    source = onnx_models.mlp(tmp_path / "model.onnx")
+    with pytest.raises(NotApplicable, match=r"^exclude names 'nosuch', which is the first output of no node of this graph$"):
+        Int8Dynamic(exclude=("m0", "nosuch")).requires(source)

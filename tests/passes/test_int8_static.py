@@ -9,13 +9,14 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from fdpipe import graphs
 from fdpipe.arrays import Batch
 from fdpipe.artifacts import Ranges
 from fdpipe.calibrator.minmax import MinMax
 from fdpipe.errors import NotApplicable, StageError
 from fdpipe.interfaces import Calibration
 from fdpipe.passes.fuse import Fuse, Level
-from fdpipe.passes.int8_static import Int8Static
+from fdpipe.passes.int8_static import Form, Int8Static, Integers
 from tests import onnx_models
 from tests.contracts.passes import PassContract, answers, calibrated, done, ranges_of
 from tests.contracts.settings import built
@@ -24,7 +25,12 @@ from tests.contracts.settings import built
 class TestInt8Static(PassContract):
     tolerance = 0.15
 
-    @pytest.fixture(params=[Int8Static(), Int8Static(per_channel=False), Int8Static(reduce_range=True)])
+    @pytest.fixture(
+        params=[
+            Int8Static(), Int8Static(per_channel=False), Int8Static(reduce_range=True), Int8Static(activations=Integers.INT8),
+            Int8Static(form=Form.OPERATORS),
+        ]
+    )  # fmt: skip
     def one(self, request: pytest.FixtureRequest) -> Int8Static:
         found: Int8Static = request.param
         return found
@@ -154,3 +160,85 @@ def test_a_quantized_model_is_not_quantized_again(tmp_path: Path) -> None:
     quantized = done(Int8Static(), onnx_models.mlp(tmp_path / "in" / "m.onnx"), tmp_path / "out" / "model.onnx")
     with pytest.raises(NotApplicable, match="the graph is quantized already"):
         Int8Static().requires(quantized)
+
+
+def test_integer_operators_have_no_float_products(tmp_path: Path) -> None:
+    source, target = onnx_models.conv(tmp_path / "m.onnx"), tmp_path / "out.onnx"
+    images = np.random.default_rng(2).normal(size=(32, 3, 8, 8)).astype(np.float32)
+    Int8Static(form=Form.OPERATORS).apply(source, target, calibrated(source, images))
+    Int8Static(form=Form.OPERATORS).ensures(source, target)
+    found = graphs.operators(target)
+    assert [found.count(one) for one in ("QLinearConv", "QLinearAdd", "QGemm", "Conv", "Gemm")] == [2, 1, 1, 0, 0]
+    exact, made = answers(source, images), answers(target, images)
+    assert np.abs(made - exact).max() < 0.05 * np.abs(exact).max()
+
+
+def quantized_by(one: Int8Static, path: Path) -> onnx.GraphProto:
+    """A transformer layer, quantized."""
+    source, target = onnx_models.transformer(path / "in.onnx"), path / "out.onnx"
+    one.requires(source)
+    values = MinMax().collect(source, lambda: [onnx_models.transformer_rows()])
+    ranges = Ranges(method="minmax", rows=8, data_digest="", values=values, inputs={})
+    one.apply(source, target, Calibration(ranges=ranges))
+    one.ensures(source, target)
+    return onnx.load(target).graph
+
+
+def in_integers(graph: onnx.GraphProto) -> list[str]:
+    """The first outputs of products whose factors are all dequantized."""
+    makers = {name: node.op_type for node in graph.node for name in node.output}
+    products = [node for node in graph.node if node.op_type == "MatMul"]
+    return [node.output[0] for node in products if {makers.get(name) for name in node.input} == {"DequantizeLinear"}]
+
+
+def test_products_of_activations_stay_in_float_unless_asked_for(tmp_path: Path) -> None:
+    weights = [f"{part}_product" for part in "qkvoud"]
+    assert sorted(in_integers(quantized_by(Int8Static(), tmp_path))) == sorted(weights)
+    asked = in_integers(quantized_by(Int8Static(products=True), tmp_path))
+    assert sorted(asked) == sorted([*weights, "product", "weighted"])
+
+
+def test_excluded_nodes_stay_in_float(tmp_path: Path) -> None:
+    found = in_integers(quantized_by(Int8Static(exclude=("q_product", "d_product")), tmp_path))
+    assert sorted(found) == sorted(f"{part}_product" for part in "kvou")
+
+
+def test_an_unknown_node_is_named(tmp_path: Path) -> None:
+    source = onnx_models.mlp(tmp_path / "m.onnx")
+    with pytest.raises(NotApplicable, match=r"^exclude names 'nosuch', which is the first output of no node of this graph$"):
+        Int8Static(exclude=("m0", "nosuch")).requires(source)
+
+
+def test_every_node_excluded_is_a_refusal(tmp_path: Path) -> None:
+    source = onnx_models.mlp(tmp_path / "in" / "m.onnx")
+    with pytest.raises(NotApplicable, match="no Conv, Gemm or MatMul of the graph can be quantized"):
+        done(Int8Static(exclude=("m0", "m1", "m2", "r0", "r1")), source, tmp_path / "out" / "model.onnx")
+
+
+def test_as_accelerators_want_it(tmp_path: Path) -> None:
+    one = Int8Static(activations=Integers.INT8, activation_symmetric=True, quantize_bias=False, dedicated=True)
+    source, target = onnx_models.conv(tmp_path / "m.onnx"), tmp_path / "out.onnx"
+    images = np.random.default_rng(2).normal(size=(32, 3, 8, 8)).astype(np.float32)
+    one.apply(source, target, calibrated(source, images))
+    weights = weights_of(target)
+    zeros = {name: array for name, array in weights.items() if name.endswith("zero_point")}
+    assert not any(array.any() for array in zeros.values())
+    assert {array.dtype for array in zeros.values()} == {np.dtype(np.int8)}
+    assert weights["c0"].dtype == np.float32
+    readers: dict[str, int] = {}
+    nodes = onnx.load(target).graph.node
+    for name in (name for node in nodes for name in node.input):
+        readers[name] = readers.get(name, 0) + 1
+    assert {readers.get(node.output[0], 1) for node in nodes if node.op_type == "DequantizeLinear"} == {1}
+
+
+def test_outputs_are_quantized_where_they_are_asked_for(tmp_path: Path) -> None:
+    source = onnx_models.mlp(tmp_path / "in" / "m.onnx")
+    target = done(Int8Static(outputs=True), source, tmp_path / "out" / "model.onnx")
+    readers = {name: node.op_type for node in onnx.load(target).graph.node for name in node.input}
+    assert {readers[f"m{layer}"] for layer in range(3)} == {"QuantizeLinear"}
+
+
+def test_integer_operators_know_no_float_biases() -> None:
+    with pytest.raises(ValueError, match="are for form=qdq"):
+        Int8Static(form=Form.OPERATORS, quantize_bias=False)

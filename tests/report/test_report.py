@@ -372,7 +372,7 @@ class TestSearch:
         seen = text(html(tmp_path, example_search.searched()))
         assert "MatMul_output_0 MatMul 9.4 dB 18.40% 4.1%" in seen
         assert "61 % of its time goes into nodes that compute in float" in seen
-        assert "TreeEnsembleClassifier scores no importer registered for it" in seen
+        assert "TreeEnsembleClassifier, scores no importer registered for it" in seen
         assert len(searching.losses(example_search.searched())) == 1
         assert "What stands in the way" not in text(html(tmp_path, example.deployed()))
 

@@ -8,9 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
+from onnxruntime import ExecutionMode
 
+from fdpipe.artifacts import Candidate, NodeTime, Ranges
+from fdpipe.calibrator.minmax import MinMax
 from fdpipe.errors import MissingExtra, StageError
-from fdpipe.interfaces import Session
+from fdpipe.interfaces import Calibration, Session
+from fdpipe.passes.int8_static import Int8Static
 from fdpipe.runtime.onnxruntime import OnnxEngine, OnnxRuntime, usable_cores
 from tests import onnx_models
 from tests.contracts.runtime import RuntimeContract
@@ -48,6 +52,44 @@ class TestOnnxRuntime(RuntimeContract):
             runtime.open(replace(model, kind="engine"), {})
 
 
+def profiled(model: Path, x: np.ndarray, **session: int | str) -> tuple[NodeTime, ...]:
+    return OnnxRuntime().profile(onnx_models.artifact(model), session, {"x": x})
+
+
+def test_nodes_keep_their_names_however_they_are_fused(tmp_path: Path) -> None:
+    """In the order in which they run, each with those that it waits for."""
+    x = np.ones((4, 3, 8, 8), np.float32)
+    plain = profiled(onnx_models.conv(tmp_path / "model.onnx"), x, graph_level="disable")
+    nodes = ["conv0", "relu0", "pool", "conv1", "sum", "mean", "flat", "y"]
+    assert sorted(one.node for one in plain) == sorted(nodes)
+    assert {one.node: one.inputs for one in plain}["sum"] == ("conv1", "pool")
+    fused = profiled(tmp_path / "model.onnx", x)
+    assert {one.node for one in fused} <= set(nodes)
+    assert "conv0" not in {one.node for one in fused}
+    assert next(one.operator for one in fused if one.node == "relu0") == "Conv"
+
+
+def test_quantized_nodes_keep_the_names_of_the_float_ones(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(4, 3, 8, 8)).astype(np.float32)
+    source, target = onnx_models.conv(tmp_path / "model.onnx"), tmp_path / "int8.onnx"
+    values = MinMax().collect(source, lambda: [{"x": x}])
+    ranges = Ranges(method="minmax", rows=4, data_digest="", values=values, inputs={})
+    Int8Static().apply(source, target, Calibration(ranges=ranges))
+    found = {one.operator: one.node for one in profiled(target, x)}
+    assert {"QLinearConv", "QuantizeLinear"} <= set(found)
+    assert found["QLinearConv"] in {"conv0", "relu0", "conv1"}
+
+
+def test_nodes_of_a_model_with_weights_beside_it_are_measured(tmp_path: Path) -> None:
+    model = onnx_models.mlp(tmp_path / "model.onnx", external=True)
+    assert {one.node for one in profiled(model, np.ones((2, 16), np.float32))} == {"r0", "r1", "y"}
+
+
+def test_rows_that_do_not_fit_are_told_when_nodes_are_measured(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"cannot measure the nodes of model\.onnx"):
+        profiled(onnx_models.mlp(tmp_path / "model.onnx"), np.ones((2, 3), np.float32))
+
+
 def test_no_rows_have_no_answers(tmp_path: Path) -> None:
     """ONNX Runtime itself would divide by their number, and end the process."""
     nodes = [helper.make_node("Einsum", ["a", "b"], ["y"], equation="nij,njk->nik")]
@@ -83,16 +125,64 @@ def options_of(session: Session, folder: Path) -> object:
         ({"inter_threads": 2}, "inter_op_num_threads", 2),
         ({}, "enable_cpu_mem_arena", True),
         ({"arena": False}, "enable_cpu_mem_arena", False),
+        ({}, "enable_mem_pattern", True),
+        ({"memory_pattern": False}, "enable_mem_pattern", False),
+        ({"inter_threads": 2}, "execution_mode", ExecutionMode.ORT_PARALLEL),
+        ({}, "execution_mode", ExecutionMode.ORT_SEQUENTIAL),
     ],
 )
 def test_settings_reach_the_session(session: Session, name: str, wanted: object, tmp_path: Path) -> None:
     assert getattr(options_of(session, tmp_path), name) == wanted
 
 
-@pytest.mark.parametrize(("session", "wanted"), [({}, "0"), ({"spinning": True}, "1")])
-def test_threads_do_not_spin_unless_asked(session: Session, wanted: str, tmp_path: Path) -> None:
-    options = options_of(session, tmp_path)
-    assert options.get_session_config_entry("session.intra_op.allow_spinning") == wanted  # type: ignore[attr-defined]
+@pytest.mark.parametrize(
+    ("session", "key", "wanted"),
+    [
+        ({}, "session.intra_op.allow_spinning", "0"),
+        ({"spinning": True}, "session.intra_op.allow_spinning", "1"),
+        ({"spinning": True}, "session.inter_op.allow_spinning", "1"),
+        ({}, "session.dynamic_block_base", "0"),
+        ({"block_base": 4}, "session.dynamic_block_base", "4"),
+        ({}, "session.disable_prepacking", "0"),
+        ({"prepacking": False}, "session.disable_prepacking", "1"),
+        ({"flush_denormals": True}, "session.set_denormal_as_zero", "1"),
+        ({"gelu_approximation": True}, "optimization.enable_gelu_approximation", "1"),
+        ({"unsigned_weights": True}, "session.x64quantprecision", "1"),
+    ],
+)
+def test_settings_have_onnxruntimes_own_words(session: Session, key: str, wanted: str, tmp_path: Path) -> None:
+    assert options_of(session, tmp_path).get_session_config_entry(key) == wanted  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        {"arena": False, "memory_pattern": False},
+        {"prepacking": False},
+        {"block_base": 4, "threads": 2},
+        {"flush_denormals": True},
+        {"unsigned_weights": True},
+        {"inter_threads": 2},
+    ],
+)
+def test_settings_change_no_answer(session: Session, tmp_path: Path) -> None:
+    model = onnx_models.artifact(onnx_models.mlp(tmp_path / "model.onnx"))
+    x = np.random.default_rng(0).normal(size=(4, 16)).astype(np.float32)
+    np.testing.assert_allclose(
+        OnnxRuntime().open(model, session).run({"x": x})["y"], onnx_models.mlp_tensors(x)["y"], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_every_session_offered_is_another_and_the_default_is_first() -> None:
+    offered = OnnxRuntime().sessions()
+    assert offered[0] == {}
+    assert len({tuple(sorted(one.items())) for one in offered}) == len(offered)
+    assert OnnxRuntime(provider="CUDAExecutionProvider").sessions() == ({},)
+
+
+def test_a_recorded_candidate_names_its_settings() -> None:
+    named = [Candidate(runtime="onnxruntime", recipe="none", session=one).name for one in OnnxRuntime().sessions()]
+    assert named[:2] == ["onnxruntime/none", "onnxruntime/none[graph_level=basic]"]
 
 
 @pytest.mark.parametrize("level", ["disable", "basic", "extended", "all"])
@@ -111,6 +201,8 @@ def test_every_level_gives_the_same_answers(level: str, tmp_path: Path) -> None:
         ({"threads": -1}, "threads must not be negative"),
         ({"inter_threads": 0}, "inter_threads at least 1"),
         ({"spinning": 1}, "spinning must be of type bool"),
+        ({"block_base": -1}, "block_base must be from 0 to 1024, not -1"),
+        ({"block_base": 2000}, "block_base must be from 0 to 1024, not 2000"),
         ({"graph_level": "most"}, "one of disable, basic, extended, all, not 'most'"),
     ],
 )

@@ -13,7 +13,7 @@ from fdpipe.artifacts import Artifact, Candidate, Measured, Rows
 from fdpipe.errors import StageError
 from fdpipe.interfaces import Session
 from fdpipe.plan import Benchmark
-from fdpipe.stages.benchmark import FEWEST_SITTINGS, SITTINGS, Contender, benchmark, interval, threads
+from fdpipe.stages.benchmark import FEWEST_SITTINGS, IMPRESSION_SITTINGS, SITTINGS, Contender, benchmark, interval, threads
 from fdpipe.store import LocalStore
 from fdpipe.testing import INPUTS, OUTPUTS, FakeEngine, FakeModel, FakeProcessor, FakeRuntime, HeavyRuntime
 from fdpipe.workers import spec
@@ -131,6 +131,38 @@ def test_a_slow_model_gets_the_fewest_sittings(tmp_path: Path, rows: Rows) -> No
     assert len(engines) == FEWEST_SITTINGS
 
 
+def test_a_first_impression_of_a_slow_model_takes_few_calls(tmp_path: Path, rows: Rows) -> None:
+    def asked(settings: Benchmark, folder: str) -> tuple[int, Measured]:
+        calls: list[int] = []
+        (tmp_path / folder).mkdir()
+        found = measure(tmp_path / folder, rows, busy(22_000), busy(22_000, Watched(opened=([], calls))), settings=settings)
+        return len(calls), found
+
+    settings = replace(SHORT, batch_sizes=(1,), seconds=0.001, trial_seconds=0.001)
+    few, impression = asked(settings.provisional(), "impression")
+    many, whole = asked(settings, "whole")
+    assert few == IMPRESSION_SITTINGS * 4, "the first call, one to see how long they are, and one in each turn"
+    assert many > 3 * few
+    first, second = (found.measurements[1].timings[0].ratio for found in (impression, whole))
+    assert first is not None
+    assert second is not None
+    assert first.high / first.low > 1.1, "few sittings do not pretend to be exact"
+
+
+def test_a_hopeless_candidate_is_not_asked_for_large_batches_where_calls_are_long(tmp_path: Path, rows: Rows) -> None:
+    settings = replace(SHORT, batch_sizes=(8, 1), seconds=0.001, trial_seconds=0.001).provisional()
+
+    def sizes(*microseconds: float) -> list[int]:
+        found = measure(tmp_path, rows, *map(busy, microseconds), settings=settings)
+        assert found.overall("fake1/none") is not None
+        return sorted(timing.batch for timing in found.measurements[1].timings)
+
+    assert sizes(4_000, 24_000) == [1]
+    assert sizes(200, 1_200) == [1, 8], "short calls cost nothing"
+    assert sizes(24_000, 4_000) == [1, 8], "it is faster"
+    assert sizes(4_000, 24_000, 4_000) == [1, 8], "the other is not hopeless"
+
+
 @pytest.mark.parametrize("enabled", [True, False])
 def test_garbage_collection_is_left_as_it_was(tmp_path: Path, rows: Rows, enabled: bool) -> None:
     before = gc.isenabled()
@@ -188,6 +220,11 @@ class TestInterval:
         wide, narrow = interval(logs, 0.99, 0), interval(logs, 0.5, 0)
         assert wide.low < narrow.low <= narrow.middle <= narrow.high < wide.high
         assert interval(logs, 0.99, 0) == wide
+
+    def test_two_that_agree_are_not_exact(self) -> None:
+        found = interval(np.zeros(2), 0.99, 0)
+        assert found.low < 0.95 < 1.05 < found.high
+        assert found.middle == 1
 
     def test_one_sitting_that_was_disturbed_does_not_move_the_middle(self) -> None:
         assert interval(np.array([0.0] * 11 + [1.0]), 0.99, 0).middle == 1

@@ -14,6 +14,8 @@ from fdpipe.artifacts import LABELS, Answers, Artifact, Evaluation, Rows, Task
 from fdpipe.errors import StageError
 from fdpipe.interfaces import Metric, Session
 from fdpipe.metric.accuracy import Accuracy
+from fdpipe.metric.cosine import Cosine
+from fdpipe.metric.neighbours import Neighbours
 from fdpipe.metric.rmse import Rmse
 from fdpipe.passes.int8_dynamic import Int8Dynamic
 from fdpipe.passes.int8_static import Int8Static
@@ -95,8 +97,21 @@ def test_without_labels_quality_is_agreement(store: LocalStore, model: Artifact)
 def test_a_metric_that_needs_no_labels_is_judged_by_the_original(store: LocalStore, model: Artifact) -> None:
     other = {"y": np.roll(ORIGINAL["y"], 1, axis=1)}
     found = evaluated(store, model, labels=None, original=other, metrics={"fake": FakeMetric()})
-    assert found.quality == {"fake": 0.0, "agreement": 0.0}
-    assert found.reference == {"fake": 1.0, "agreement": 1.0}
+    assert found.quality == {"fake": 0.0}
+    assert found.reference == {"fake": 1.0}
+    assert found.agreement == 0.0
+
+
+def test_tensors_are_judged_as_they_are(store: LocalStore, model: Artifact) -> None:
+    """And not by agreement beside it, which is stricter than who wants neighbours to be kept."""
+    moved = {"y": ORIGINAL["y"] + np.float32(0.3)}
+    metrics: dict[str, Metric] = {"neighbours": Neighbours(), "cosine": Cosine(), "accuracy": Accuracy()}
+    found = evaluated(store, model, labels=None, original=moved, metrics=metrics, task=Task.TENSORS)
+    assert list(found.quality) == ["neighbours", "cosine"]
+    assert found.reference == pytest.approx({"neighbours": 1.0, "cosine": 1.0})
+    assert found.quality["cosine"] == pytest.approx(Cosine().score(ORIGINAL, moved["y"].astype(np.float64)), abs=1e-5)
+    assert found.agreement is not None
+    assert found.agreement < 0.9
 
 
 def test_a_figure_that_is_not_finite_is_none(store: LocalStore, model: Artifact) -> None:

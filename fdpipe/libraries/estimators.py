@@ -1,6 +1,6 @@
-"""What an estimator of scikit-learn answers, by what kind of estimator it is; and what it takes."""
+"""What an estimator of scikit-learn answers, by what kind of estimator it is; what it takes, and what it is made of."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,12 @@ import numpy as np
 
 from fdpipe.artifacts import Task
 from fdpipe.errors import ConversionError
+
+NESTED = ("steps", "transformer_list", "transformers_")
+"""Attributes that are lists of (name, estimator, …)."""
+
+ENSEMBLES = ("estimator", "estimator_", "best_estimator_", "final_estimator_", "estimators_", "calibrated_classifiers_")
+"""Attributes that are an estimator or several."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +94,26 @@ def first_of(estimator: Any) -> Any:  # noqa: ANN401 - an estimator has no type 
             estimator = steps[0]
         else:
             return estimator
+
+
+def inside(estimator: Any) -> Iterator[Any]:  # noqa: ANN401 - an estimator has no type of its own
+    """The estimator, and every one that it is made of, each once."""
+    seen: dict[int, Any] = {}
+    _collect(estimator, seen)
+    yield from seen.values()
+
+
+def _collect(estimator: Any, seen: dict[int, Any]) -> None:  # noqa: ANN401 - an estimator has no type of its own
+    if id(estimator) in seen:
+        return
+    seen[id(estimator)] = estimator
+    parts = [item[1] for name in NESTED for item in getattr(estimator, name, None) or ()]
+    for name in ENSEMBLES:
+        held = getattr(estimator, name, None)
+        parts += held.ravel().tolist() if isinstance(held, np.ndarray) else held if isinstance(held, list) else [held]
+    for part in parts:
+        if part is not None and not isinstance(part, str | type):
+            _collect(part, seen)
 
 
 def takes_columns(estimator: Any) -> bool:  # noqa: ANN401 - an estimator has no type of its own

@@ -1,0 +1,94 @@
+"""docs/optimization.md: the tables, and when, where and with what they were measured."""
+
+import time
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from bench.optimize.models import SUBJECTS
+from bench.optimize.recipes import NOT_MEASURED, SIZES, Line
+from bench.optimize.regret import WANTED, WITHIN, Regret
+from bench.optimize.rows import Row
+from fdpipe import __version__
+from fdpipe.machine import describe_machine
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "optimization.md"
+TOOLS = ("onnxruntime", "openvino", "nncf", "onnx", "xgboost-cpu", "scikit-learn", "torch")
+
+REACHED = """Times faster than ONNX Runtime in float32 with its default settings, on one core at batch 1, with 99 % intervals.
+What is compared was opened again and again in one interleaved run. Each candidate was chosen by the search itself: by the plan
+that `fdpipe run +target=cpu search=auto` makes, with the gate's limit that the row names. The peers' were made in this run by
+Olive 0.13 in an environment of its own, and by a script of OpenVINO and NNCF without fdpipe. ResNet-18's limit is the quality
+of Olive's output. *Wall time* is that of a fresh process from its start to its end, on all cores."""
+
+RECIPES = f"""Each model with every recipe that the target has, in each runtime's default session on one thread. Latencies are
+medians of a first impression in milliseconds at batch {", ".join(map(str, SIZES))}; memory is the peak of a process that does
+nothing else. What cannot be run on the machine of this page is *{NOT_MEASURED}*."""
+
+
+def page(rows: Sequence[Row], regrets: Sequence[Regret], lines: Sequence[Line]) -> str:
+    """The whole page."""
+    return "\n".join([*_head(), tables(rows, regrets, lines)])
+
+
+def tables(rows: Sequence[Row], regrets: Sequence[Regret], lines: Sequence[Line]) -> str:
+    """What is on it."""
+    return "\n".join([*_reached(rows), *_regrets(regrets), *_recipes(lines), ""])
+
+
+def _head() -> list[str]:
+    machine = describe_machine()
+    where = f"{machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB, with {', '.join(machine.instruction_sets)}"
+    made = ", ".join(f"{name} {version(name)}" for name in TOOLS)
+    wrote = f"`make bench-optimize` wrote this page on {time.strftime('%Y-%m-%d')}: fdpipe {__version__}, {made}; {where}."
+    subjects = [f"- `{name}`: {one.about}; {', '.join(one.metric)}" for name, one in SUBJECTS.items()]
+    return ["# Optimization, measured", "", wrote, "", "The models:", "", *subjects, ""]
+
+
+def _reached(rows: Sequence[Row]) -> Iterator[str]:
+    yield from ("## To reach", "", REACHED, "", "| what | wanted | reached | | beside it |", "|---|---|---|---|---|")
+    for row in rows:
+        mark = {True: "✓", False: "✗", None: NOT_MEASURED}[row.holds]
+        yield f"| {row.what} | {row.wanted} | {row.found} | {mark} | {row.peers} |"
+    yield ""
+
+
+def _regrets(regrets: Sequence[Regret]) -> Iterator[str]:
+    held = sum(one.holds for one in regrets)
+    yield from (
+        "## Chosen against an exhaustive search",
+        "",
+        f"**{held} of {len(regrets)}** choices take at most {WITHIN - 1:.0%} longer than the best candidate that passes; "
+        f"{WANTED} of 40 were wanted. *Best* is of everything: each runtime in each session with each recipe and calibrator, "
+        "and what the searches tried beside. The fastest were measured again in one run, which decides.",
+        "",
+        "| model | may lose | candidates | tried by the search | chosen | of the best's time | the best |",
+        "|---|---:|---:|---:|---|---:|---|",
+    )
+    for one in regrets:
+        best = "the same" if one.best == one.chosen else one.best
+        ratio = f"{one.ratio:.3f}{'' if one.holds else ' ✗'}"
+        yield f"| {one.model} | {one.drop:g} | {one.tried} | {one.searched} | {one.chosen} | {ratio} | {best} |"
+    yield ""
+
+
+def _recipes(lines: Sequence[Line]) -> Iterator[str]:
+    sizes = " | ".join(f"batch {size}" for size in SIZES)
+    yield from ("## Every recipe", "", RECIPES)
+    for name in dict.fromkeys(line.model for line in lines):
+        yield from (
+            "",
+            f"### {name}",
+            "",
+            f"| target | candidate | quality | {sizes} | MiB | memory, MiB | verdict | why INT8 is slower |",
+            "|---|---|---:|" + "---:|" * (len(SIZES) + 2) + "---|---|",
+        )
+        for line in lines:
+            if line.model == name:
+                figures = [_figure(one) for one in (*line.latencies_ms, line.size_mib, line.memory_mib)]
+                cells = [line.target, line.candidate, line.quality, *figures, line.verdict, line.diagnosis.replace("|", "\\|")]
+                yield f"| {' | '.join(cells)} |"
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"

@@ -1,0 +1,142 @@
+"""What the search chooses, beside the best of everything: eight models, each under five gates."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+from bench.optimize.everything import Everything
+from bench.optimize.given import given, store
+from bench.optimize.models import SUBJECTS
+from bench.optimize.race import on_one_core
+from bench.optimize.remembered import remembered
+from bench.optimize.searching import BUDGET, plan_for
+from fdpipe.artifacts import Measured, Trial
+from fdpipe.pipeline import direct, usable_runtimes
+from fdpipe.plan import Budget, Plan
+from fdpipe.stages.benchmark import benchmark
+from fdpipe.stages.judge import verdict_on
+from fdpipe.trials import Given, contender, refusals, search
+
+MODELS = (
+    "forest", "regressor", "perceptron", "small_cnn", "small_transformer", "boosted_xgboost", "resnet18", "minilm",
+)  # fmt: skip
+WITHIN = 1.03
+WANTED = 38
+NEAR = 1.25
+"""What a first impression says takes longer than the best by so much is not measured again."""
+SECONDS_EACH = 0.5
+"""Of each candidate at each batch size, in the race that decides."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regret:
+    """Under one gate: what was chosen, the best that passes, and the time of the one divided by the other's."""
+
+    model: str
+    drop: float
+    tried: int
+    searched: int
+    chosen: str
+    best: str
+    ratio: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the choice is near enough."""
+        return self.ratio <= WITHIN
+
+
+def regrets() -> list[Regret]:
+    """All forty."""
+    found: list[Regret] = []
+    for name in MODELS:
+        some = [Regret(**one) for one in remembered(f"regret-{name}", partial(_plainly, name))]
+        for one in some:
+            print(f"{one.model}, loss up to {one.drop}: {one.chosen} ({one.ratio:.3f} of {one.best})", flush=True)
+        found += some
+    return found
+
+
+def _plainly(name: str) -> list[dict[str, Any]]:
+    return [asdict(one) for one in _of(name)]
+
+
+@on_one_core()
+def _of(name: str) -> list[Regret]:
+    """The searches take from the store what the exhaustive one has measured; what they try beside it is measured then."""
+    start = given(name)
+    gates = {drop: plan_for(name, f"gate.max_drop={drop}", BUDGET) for drop in SUBJECTS[name].drops}
+    plan = next(iter(gates.values()))
+    runtimes, _ = usable_runtimes(plan.runtime)
+    every = search(
+        replace(plan, search=Everything(extent=SUBJECTS[name].extent), budget=Budget()), runtimes, store(), start, direct
+    )
+    own = {drop: search(gate, runtimes, store(), start, direct) for drop, gate in gates.items()}
+    finalists = {drop: list(gates[drop].search.finalists(trials)) for drop, trials in own.items()}
+    pool = {one.candidate.name: one for trials in (every, *own.values()) for one in trials if one.measurable}
+    wanted = {every[0].candidate.name: every[0]}
+    for drop, gate in gates.items():
+        wanted |= {one.candidate.name: one for one in (*_near(gate, start, every[0], list(pool.values())), *finalists[drop])}
+    measured = _race(plan, start, list(wanted.values()))
+    return [
+        _regret(name, drop, gate, measured, every, own[drop], finalists[drop], list(wanted.values()))
+        for drop, gate in gates.items()
+    ]
+
+
+def _near(plan: Plan, start: Given, first: Trial, trials: Sequence[Trial]) -> list[Trial]:
+    """Those that pass this gate by their first impression, and may be the fastest."""
+    passing = [one for one in trials if one is first or not refusals(plan, start, first, one)]
+    limit = NEAR * min(map(_impression, passing), default=1.0)
+    return [one for one in passing if _impression(one) <= limit]
+
+
+def _impression(trial: Trial) -> float:
+    ratio = trial.speed.overall(trial.candidate.name) if trial.speed else None
+    return ratio.middle if ratio else 1.0
+
+
+def _race(plan: Plan, start: Given, trials: Sequence[Trial]) -> Measured:
+    settings = replace(plan.benchmark, seconds=max(plan.benchmark.seconds, SECONDS_EACH * len(trials)), memory=False)
+    contenders = tuple(contender(plan, one) for one in trials)
+    return benchmark(store(), contenders, start.baseline.processor, start.data.evaluation, settings)
+
+
+def _regret(
+    name: str,
+    drop: float,
+    plan: Plan,
+    measured: Measured,
+    every: Sequence[Trial],
+    own: Sequence[Trial],
+    finalists: Sequence[Trial],
+    wanted: Sequence[Trial],
+) -> Regret:
+    """By the gate's own verdict, once on the search's finalists and once on everything that may be the best."""
+    first = every[0]
+    passed, able = (
+        verdict_on(plan.gate, plan.metric, (first, *_others(first, trials)), measured, None, None).passed
+        for trials in (finalists, wanted)
+    )
+    best = min(able, key=lambda one: _time(measured, one), default="")
+    chosen = passed[0] if passed else ""
+    ratio = _time(measured, chosen) / _time(measured, best) if chosen and best else (1.0 if chosen == best else float("inf"))
+    return Regret(
+        model=name,
+        drop=drop,
+        tried=len(every),
+        searched=len(own),
+        chosen=chosen or "nothing",
+        best=best or "nothing",
+        ratio=ratio,
+    )
+
+
+def _others(first: Trial, trials: Sequence[Trial]) -> list[Trial]:
+    return [one for one in trials if one.candidate != first.candidate]
+
+
+def _time(measured: Measured, name: str) -> float:
+    ratio = measured.overall(name)
+    return 1.0 if name == measured.baseline or ratio is None else ratio.middle

@@ -1,0 +1,1 @@
+"""A target of one's own: the board."""

@@ -1,0 +1,83 @@
+"""The overlap of nearest neighbours."""
+
+import math
+
+import numpy as np
+import pytest
+
+from fdpipe.metric.neighbours import Neighbours
+from tests.contracts.metric import Case, MetricContract
+from tests.contracts.settings import built
+
+
+def circle(*degrees: float) -> np.ndarray:
+    """Vectors in these directions, each of another length."""
+    angles = np.radians(degrees)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.arange(1.0, len(degrees) + 1)[:, None]
+
+
+ORIGINAL = circle(0, 10, 25, 45, 70, 100)
+MOVED = circle(0, 10, 25, 62, 70, 100)
+# With two neighbours each, by hand. Before: 0→{10,25} 10→{0,25} 25→{10,45} 45→{25,70} 70→{45,100} 100→{70,45}.
+# After: 25→{10,0} and 62→{70,25 (37°)}, which is before 100 (38°); 70→{62,100}; 100→{70,62}. Only the row at 25° differs.
+OVERLAP = 11 / 12
+
+
+class TestNeighbours(MetricContract):
+    @pytest.fixture
+    def metric(self) -> Neighbours:
+        return Neighbours(k=2)
+
+    @pytest.fixture(
+        params=[
+            Case(answers={"embedding": MOVED.astype(np.float32)}, labels=ORIGINAL, figure=OVERLAP),
+            Case(answers={"y": ORIGINAL * 3}, labels=ORIGINAL, figure=1.0),
+        ]
+    )
+    def case(self, request: pytest.FixtureRequest) -> Case:
+        found: Case = request.param
+        return found
+
+    @pytest.fixture
+    def perfect(self) -> Case:
+        return Case(answers={"embedding": ORIGINAL}, labels=ORIGINAL, figure=1.0)
+
+    @pytest.fixture
+    def worse(self) -> Case:
+        return Case(answers={"embedding": MOVED}, labels=ORIGINAL, figure=OVERLAP)
+
+
+def test_its_file_builds() -> None:
+    assert built("metric", "neighbours") == Neighbours()
+
+
+def test_the_last_rows_ask_the_rows_before_them() -> None:
+    documents, before, after = (0, 30, 60, 90), (10, 80), (20, 50)
+    original, found = circle(*documents, *before), circle(*documents, *after)
+    # 10→{0,30} and 80→{90,60} before; 20→{30,0} and 50→{60,30} after. Queries that lie side by side are no neighbours.
+    assert Neighbours(k=2, queries=2).score({"y": found}, original) == pytest.approx(3 / 4)
+
+
+def test_many_queries_are_asked_in_parts() -> None:
+    random = np.random.default_rng(3)
+    original = random.normal(size=(1500, 8))
+    found = original + random.normal(size=original.shape) * 0.1
+    similar = [rows @ rows.T for rows in (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (original, found))]
+    nearest = [np.argsort(-(one - 4 * np.eye(len(one))), axis=1)[:, :5] for one in similar]
+    wanted = np.mean([len(set(one) & set(other)) for one, other in zip(*nearest, strict=True)]) / 5
+    assert Neighbours(k=5).score({"y": found}, original) == pytest.approx(wanted)
+    assert 0.5 < wanted < 0.99
+
+
+@pytest.mark.parametrize(
+    ("answers", "labels"),
+    [(ORIGINAL, ORIGINAL[:5]), (ORIGINAL[:, 0], ORIGINAL[:, 0]), (ORIGINAL * np.nan, ORIGINAL), (ORIGINAL[:3], ORIGINAL[:3])],
+)
+def test_what_has_no_neighbours_has_no_figure(answers: np.ndarray, labels: np.ndarray) -> None:
+    assert math.isnan(Neighbours(k=2).score({"y": answers}, labels))
+
+
+@pytest.mark.parametrize(("settings", "field"), [({"k": 0}, "k"), ({"queries": -1}, "queries")])
+def test_ranges(settings: dict[str, int], field: str) -> None:
+    with pytest.raises(ValueError, match=field):
+        Neighbours(**settings)
