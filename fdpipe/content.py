@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import msgspec
@@ -73,10 +73,13 @@ def to_json(value: object, root: Path, *, moved: tuple[Path, Path] | None = None
 
 
 def from_json(data: bytes, kind: type[T], root: Path) -> T:
-    """The artifact that `to_json` wrote, its paths below `root`."""
+    """The artifact that `to_json` wrote, its paths below `root`; `ValueError` for anything else, a path that leaves it too."""
 
     def decode(wanted: type, item: object) -> Path:
         if wanted is Path and isinstance(item, str):
+            place = PurePosixPath(item)
+            if place.is_absolute() or ".." in place.parts:
+                raise ValueError(f"the path {item!r} leads out of the folder")
             return root / item
         raise TypeError(f"{wanted.__name__} cannot be read from JSON")
 

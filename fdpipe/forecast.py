@@ -1,8 +1,8 @@
 """What a run would do: the line walked over a store that only reads, up to the first result that is not there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, NoReturn, ParamSpec, TypeVar, cast
@@ -17,6 +17,7 @@ from fdpipe.pipeline import run
 from fdpipe.plan import Plan
 from fdpipe.progress import name_of
 from fdpipe.releases import Releases
+from fdpipe.runs import Runs
 from fdpipe.stages.deploy import deploy, publish
 from fdpipe.stages.fetch import resolve
 from fdpipe.store import VALUE, LocalStore
@@ -52,7 +53,7 @@ def forecast(plan: Plan) -> Forecast:
     """Walk the line without executing a stage; only the registry's own database is asked, for the model's version."""
     home = settle_environment()
     store = StoredOnly(LocalStore(home / "store"))
-    walk = Walk(plan, Releases(home / "releases.sqlite", store.root))
+    walk = Walk(plan, Releases(home / "releases.sqlite", store.root), failures(home, plan))
     missing = None
     try:
         run(plan, store=store, releases=walk.releases, call=walk)
@@ -62,6 +63,17 @@ def forecast(plan: Plan) -> Forecast:
         missing = str(error)
         walk(resolve, plan.source, plan.model)
     return Forecast(plan=walk.plan, steps=(*walk.steps, *walk.later()), missing=missing)
+
+
+def failures(home: Path, plan: Plan) -> dict[str, Trial]:
+    """The trials that failed in the last run for this model and target, by their candidates' names: a failure is not stored,
+    and the next run comes to it again."""
+    for folder in Runs(home).all():
+        with suppress(FdpipeError, OSError, ValueError):
+            record = folder.record()
+            if record is not None and (record.model.name, record.target) == (plan.model_name, plan.target.name):
+                return {one.candidate.name: one for one in record.trials if one.artifact is None}
+    return {}
 
 
 class NotStored(FdpipeError):
@@ -75,9 +87,10 @@ class Stop(Exception):
 class Walk:
     """How the line's steps are called: what is stored is read, the rest is noted."""
 
-    def __init__(self, plan: Plan, releases: Releases) -> None:
+    def __init__(self, plan: Plan, releases: Releases, failed: Mapping[str, Trial]) -> None:
         self.plan = plan
         self.releases = releases
+        self.failed = failed
         self.steps: list[Step] = []
         self.untried = False
 
@@ -88,9 +101,14 @@ class Walk:
             raise Stop
         if self.untried and not isinstance(step, Attempt):
             raise Stop
+        if isinstance(step, Attempt):
+            step = cast(Callable[P, T], replace(step, silent=True))
         try:
             result = step(*args, **kwargs)
         except NotStored as error:
+            if isinstance(step, Attempt) and (before := self.failed.get(step.candidate.name)):
+                self._note(name, "would run", f"the last time: {before.reason}")
+                return cast(T, replace(before, why=step.why))
             self._note(name, "would run", str(error).removeprefix(f"{name}: "))
             if isinstance(step, Attempt) and args[-1] is not None:
                 self.untried = True

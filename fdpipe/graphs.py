@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,12 @@ KEEP_SHAPE = ("Scaler", "Imputer", "Normalizer", "Binarizer")
 
 SHAPE_BYTES = 2**16
 """No tensor that says a shape is larger."""
+
+OUTLINES = 16
+"""So many outlines are kept; each is some hundred kB."""
+
+VALUES = ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
+"""The fields of a tensor in which its values may lie."""
 
 INLINE_BYTES = 2**30
 """Above this, weights are written beside the graph: one protobuf message holds less than 2 GiB."""
@@ -61,6 +68,23 @@ def read(path: Path) -> "ModelProto":
     return onnx.load(path)
 
 
+def outline(path: Path) -> "ModelProto":
+    """The model without its weights' values, for looking only: the same object is given to all who ask for this file."""
+    state = path.stat()
+    return _outline(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=OUTLINES)
+def _outline(path: Path, modified_ns: int, size_bytes: int) -> "ModelProto":
+    import onnx
+
+    model = _graph_only(path)
+    for tensor in model.graph.initializer:
+        for values in VALUES:
+            tensor.ClearField(values)
+    return onnx.ModelProto.FromString(model.SerializeToString())  # a message keeps the memory of what it has lost
+
+
 def write(model: "ModelProto", path: Path, *, inline_bytes: int = INLINE_BYTES) -> None:
     """Save the model as one file or, where its weights are large, with `<name>.data` beside it."""
     import onnx
@@ -72,7 +96,7 @@ def write(model: "ModelProto", path: Path, *, inline_bytes: int = INLINE_BYTES) 
 def specs(path: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     """The inputs and outputs that are tensors. The inputs' symbolic first axis is `rows`, wherever else it stands; other
     symbolic axes keep their word or, without one, get `<name>_<axis>`."""
-    graph = _graph_only(path).graph
+    graph = outline(path).graph
     given = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in given]
     firsts = [value.type.tensor_type.shape.dim[:1] for value in inputs]
@@ -97,7 +121,7 @@ def _spec(value: "ValueInfoProto", rows: set[str]) -> TensorSpec:
 
 def has_external_data(path: Path) -> bool:
     """Whether some weights lie in files beside the graph."""
-    return any(tensor.external_data for tensor in _graph_only(path).graph.initializer)
+    return any(tensor.external_data for tensor in outline(path).graph.initializer)
 
 
 def drop_unused_domains(path: Path) -> None:
@@ -115,21 +139,21 @@ def is_onnx(path: Path) -> bool:
     from google.protobuf.message import DecodeError
 
     try:
-        return path.is_file() and bool(_graph_only(path).graph.node)
+        return path.is_file() and bool(outline(path).graph.node)
     except DecodeError:
         return False
 
 
 def operators(path: Path) -> list[str]:
     """The operator of every node, in order."""
-    return [node.op_type for node in _graph_only(path).graph.node]
+    return [node.op_type for node in outline(path).graph.node]
 
 
 def check_outputs(path: Path, names: Iterable[str]) -> None:
     """`NotApplicable` for the first of these names that is no node's first output."""
     if not (wanted := list(names)):
         return
-    known = {node.output[0] for node in _graph_only(path).graph.node if node.output}
+    known = {node.output[0] for node in outline(path).graph.node if node.output}
     if unknown := [name for name in wanted if name not in known]:
         raise NotApplicable(f"exclude names {unknown[0]!r}, which is the first output of no node of this graph")
 
@@ -143,11 +167,15 @@ def ensure_replaces(made: Path, source: Path) -> None:
 
 
 def ensure_opens(made: Path) -> None:
-    """`StageError` where ONNX Runtime cannot open a model that was made."""
+    """`StageError` where ONNX Runtime cannot open a model that was made. Nothing is optimized for it, nor laid out anew: the
+    runtime does both when it opens the candidate."""
     import onnxruntime
 
+    options = options_for(made)
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.disable_prepacking", "1")
     with told("opening the new model"):
-        onnxruntime.InferenceSession(str(made), options_for(made), providers=["CPUExecutionProvider"])
+        onnxruntime.InferenceSession(str(made), options, providers=["CPUExecutionProvider"])
 
 
 def annotated(path: Path) -> "ModelProto":
@@ -262,7 +290,7 @@ def _graph_only(path: Path) -> "ModelProto":
 
 
 def _interface(path: Path) -> object:
-    graph = _graph_only(path).graph
+    graph = outline(path).graph
     given = {tensor.name for tensor in graph.initializer}  # which older models list among the inputs
     inputs = [(value.name, value.type.SerializeToString()) for value in graph.input if value.name not in given]
     return inputs, [(value.name, value.type.tensor_type.elem_type) for value in graph.output]

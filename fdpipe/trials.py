@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import ParamSpec, Protocol, TypeVar
 
-from fdpipe import progress
+from fdpipe import parts, progress
 from fdpipe.artifacts import (
     Artifact,
     Aspect,
@@ -46,9 +46,6 @@ log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-PARTS = "parts"
-"""The kind of artifact that holds several, one of which is asked by the number of rows."""
 
 
 class Call(Protocol):
@@ -121,7 +118,7 @@ def space_of(plan: Plan, runtimes: Mapping[str, Runtime], baseline: Artifact, fo
     return Space(
         runtimes=sessions({name: one for name, one in runtimes.items() if name in used}, plan.benchmark.threads),
         recipes={name: choice for name, choice in choices.items() if choice.runtimes},
-        by_rows=next((name for name, one in runtimes.items() if PARTS in one.kinds), ""),
+        by_rows=next((name for name, one in runtimes.items() if parts.KIND in one.kinds), ""),
         batch_sizes=plan.benchmark.batch_sizes,
         operators=found.operators,
         instruction_sets=describe_machine().instruction_sets,
@@ -153,13 +150,15 @@ def sessions(runtimes: Mapping[str, Runtime], threads: int) -> dict[str, tuple[S
 class Attempt:
     """One trial: the candidate made, evaluated, measured beside the baseline for a first impression, and judged by it.
 
-    `place` says where in the search it stands; the `clock` is told what it took, unless all of it was stored.
+    `place` says where in the search it stands; the `clock` is told what it took, unless all of it was stored. A `silent` one
+    says nothing of why it is made.
     """
 
     candidate: Candidate
     why: str = ""
     place: str = ""
     clock: Clock | None = None
+    silent: bool = False
 
     @property
     def name(self) -> str:
@@ -170,8 +169,9 @@ class Attempt:
         """A trial that failed has its reason; only what concerns every candidate is raised."""
         began = time.monotonic()
         with progress.step(self.name) as step:
-            for told in filter(None, (self.place, self.why)):
-                progress.note(told)
+            for told in (self.place, self.why):
+                if told and not self.silent:
+                    progress.note(told)
             try:
                 trial = self._try(store, plan, given, first)
             except Exception as error:
@@ -251,11 +251,11 @@ def left_over(runtime: Runtime, model: Artifact) -> tuple[Unsupported, ...]:
 def make(store: Store, plan: Plan, given: Given, candidate: Candidate) -> tuple[Artifact, Ranges | None]:
     """The candidate's model in the form that its runtime opens, and the ranges that were found for it."""
     if candidate.parts:
-        parts = tuple(
+        every = tuple(
             Part(rows=rows, runtime=plan.runtime[one.runtime], session=one.session, artifact=make(store, plan, given, one)[0])
             for rows, one in candidate.parts
         )
-        return combine(store, parts, given.baseline.artifact), None
+        return combine(store, every, given.baseline.artifact), None
     runtime, recipe = plan.runtime[candidate.runtime], recipe_of(plan, candidate)
     if not recipe.steps and given.baseline.artifact.kind not in runtime.kinds and NATIVE in runtime.kinds:
         return original(store, given.model, given.baseline.artifact), None

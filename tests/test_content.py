@@ -103,6 +103,11 @@ class TestJson:
         with pytest.raises(ValueError, match="is not in the subpath"):
             to_json(Thing(path=Path("/etc/hostname"), digest=""), tmp_path)
 
+    @pytest.mark.parametrize("place", ["/etc/hostname", "../beside", "model/../../beside"])
+    def test_a_path_that_is_read_never_leaves_the_root(self, place: str, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match=f"the path '{place}' leads out of the folder"):
+            from_json(msgspec.json.encode({"path": place, "digest": ""}), Thing, tmp_path)
+
     def test_what_is_no_data_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(TypeError, match="object cannot be written as JSON"):
             to_json([object()], tmp_path)

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from fdpipe.errors import SourceError
+from fdpipe.execution import execute
 from fdpipe.forecast import Forecast, forecast
 from fdpipe.pipeline import run
 from fdpipe.plan import Recipe
+from fdpipe.progress import Event
 from fdpipe.testing import FakeCheck, FakePass, FakeRuntime, FakeSource
 from fdpipe.testing.rehearsal import Rehearsal, fake_plan
 
@@ -62,6 +64,25 @@ def test_a_new_recipe_is_one_new_trial() -> None:
     assert [states[f"trial fake/{name}"] for name in new] == ["stored", "would run", "stored"]
     assert states["benchmark"] == "depends"
     assert next(step for step in found.steps if step.name == "trial fake/third").reason.startswith("optimize: ")
+
+
+def test_what_failed_the_last_time_would_run_again_and_hides_nothing_behind_it() -> None:
+    recipes = {"none": Recipe(), "broken": Recipe(passes=(FakePass(breaks="no memory"),)), "half": fake_plan().recipe["half"]}
+    execute(fake_plan(recipe=recipes), call=Rehearsal())
+    found, states = look(recipe=recipes)
+    assert [states[f"trial fake/{name}"] for name in recipes] == ["stored", "would run", "stored"]
+    assert (
+        next(step for step in found.steps if step.name == "trial fake/broken").reason
+        == "the last time: RuntimeError: no memory"
+    )
+    assert (states["benchmark"], states["judge"], states["package"]) == ("stored", "stored", "would run")
+
+
+def test_looking_says_nothing_of_a_search_under_way(events: list[Event]) -> None:
+    run(fake_plan(), call=Rehearsal())
+    begin = len(events)
+    look()
+    assert not [event for event in events[begin:] if event.kind == "note"]
 
 
 def test_where_the_libraries_are_missing_it_says_so_and_pins_the_model() -> None:

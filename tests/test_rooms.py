@@ -1,5 +1,6 @@
 """The law of three rooms: conf/<room>/, fdpipe/<room>/ and tests/<room>/ bear the same word, and a worker is a file in each."""
 
+import ast
 import importlib
 import re
 from collections.abc import Iterator
@@ -50,6 +51,21 @@ def classes(room: str) -> Iterator[type]:
 def _has_all(kind: type, room: str) -> bool:
     members = {name for name in (*vars(ROOMS[room]), *ROOMS[room].__annotations__) if not name.startswith("_")}
     return all(hasattr(kind, name) for name in members)
+
+
+def imported(module: str) -> Iterator[str]:
+    """What a module imports, functions included."""
+    for node in ast.walk(ast.parse(Path(importlib.import_module(module).__file__ or "").read_text())):
+        if isinstance(node, ast.Import):
+            yield from (one.name for one in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (str(node.module), *(f"{node.module}.{one.name}" for one in node.names))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_workers_never_import_each_other(room: str) -> None:
+    modules = {kind.__module__ for kind in classes(room)}
+    assert {module: sorted(modules & {*imported(module)} - {module}) for module in modules} == {one: [] for one in modules}
 
 
 @pytest.mark.parametrize("room", ROOMS)

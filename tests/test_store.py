@@ -168,6 +168,24 @@ print(write.key("a", Count(), W()), write.key("a", Count(), WorkerSpec(room="x",
     assert len({one, keys()[0], seen[-1][0]}) == 3
 
 
+def test_the_key_changes_with_the_packages_of_the_stage(tmp_path: Path) -> None:
+    """Which no worker among its inputs names."""
+    script = """
+from fdpipe.store import stage
+@stage(packages=("some-package",))
+def made(folder, text: str) -> str:
+    return text
+print(made.key("a"))
+"""
+    information = tmp_path / "some_package-1.0.dist-info"
+    information.mkdir()
+    keys = []
+    for version in ("1.0", "2.0"):
+        (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: some-package\nVersion: {version}\n")
+        keys.append(run_python(script, path=tmp_path))
+    assert keys[0] != keys[1]
+
+
 def test_a_failure_is_never_remembered(store: LocalStore) -> None:
     outcomes = iter([NotApplicable("not now"), RuntimeError("a bug"), None])
 

@@ -29,6 +29,9 @@ LIBRARIES: Mapping[str, Library] = {
 }
 """By MLflow's flavour."""
 
+PACKAGES = tuple(name for one in LIBRARIES.values() for name in one.packages)
+"""The distributions that bring them."""
+
 
 def keep(model: SourceModel, folder: Path) -> Path:
     """Write the model into `folder`, which is empty; `native.json`'s path. `NotApplicable` for a library that is not known, and

@@ -2,8 +2,6 @@
 
 import shutil
 import zipfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 from fdpipe import extras
 from fdpipe.artifacts import SourceModel
 from fdpipe.errors import ConversionError, NotApplicable
+from fdpipe.libraries._threads import bounded
 from fdpipe.libraries.answers import line, plain
 from fdpipe.libraries.estimators import answering_of, ask, inside
 from fdpipe.libraries.native import Ask, Native
@@ -54,10 +53,10 @@ class SklearnLibrary:
             vars(one).pop("feature_names_in_", None)
             if hasattr(one, "n_jobs"):
                 one.n_jobs = threads
-        answer, limited = _answering(estimator), _limits(threads)
+        answer, within = _answering(estimator), bounded(threads)
 
         def asked(rows: np.ndarray) -> dict[str, np.ndarray]:
-            with limited():
+            with within():
                 return answer(rows)
 
         return asked
@@ -93,11 +92,3 @@ def _answering(estimator: Any) -> Ask:  # noqa: ANN401 - an estimator has no typ
         return {"label": classes[chosen], "probabilities": found.astype(np.float32)}
 
     return likeliest
-
-
-def _limits(threads: int) -> Callable[[], AbstractContextManager[object]]:
-    """What bounds the threads of OpenMP and BLAS within a call, whatever the environment has set."""
-    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
-
-    controller = ThreadpoolController()
-    return lambda: controller.limit(limits=threads)

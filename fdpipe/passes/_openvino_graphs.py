@@ -25,6 +25,10 @@ def told(what: str) -> Iterator[None]:
         raise StageError(f"{what} failed: {line(error)}") from error
 
 
+LONGEST_CHAIN = 8
+"""So many nodes may stand between a constant and the node that it is the weight of."""
+
+
 def _failures() -> tuple[type[Exception], ...]:
     """NNCF gives its errors no base of their own."""
     nncf = sys.modules.get("nncf.errors")
@@ -99,13 +103,14 @@ def _is_named(node: Any) -> bool:  # noqa: ANN401 - openvino's type
 
 def _is_constant(node: Any) -> bool:  # noqa: ANN401 - openvino's type
     """Whether it is made of constants alone, as a weight that is converted or transposed first."""
-    waiting, seen = [node], set()
+    waiting = [node]
+    seen: set[str] = set()
     while waiting:
         one = waiting.pop()
         sources = _sources(one)
         if not sources and one.get_type_name() != "Constant":
             return False
-        if len(seen) > 8:
+        if len(seen) > LONGEST_CHAIN:
             return False
         seen.add(one.get_friendly_name())
         waiting += sources

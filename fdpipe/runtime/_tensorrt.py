@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
+from fdpipe import lifeline
 from fdpipe.arrays import Batch, in_batches, rows_in, take
 from fdpipe.artifacts import Artifact
 from fdpipe.content import tree_digest
@@ -79,10 +81,10 @@ def build(
 
 
 def _in_a_child(job: Job, seconds: float) -> Built:
-    """What came of the job; what the library wrote is told where nothing else is."""
+    """What came of the job, which dies with this process; what the library wrote is told where nothing else is."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", _engine_builder.__name__],
+            [sys.executable, "-m", lifeline.__name__, str(os.getpid()), _engine_builder.__name__],
             input=msgspec.json.encode(job, enc_hook=str),
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             capture_output=True,
@@ -119,17 +121,21 @@ class Memory(Protocol):
 
 def open_engine(library: str, artifact: Artifact, device: Memory) -> "TensorRtEngine":
     """The engine on the device; `StageError` for one for another GPU or of another version."""
-    about = msgspec.json.decode((artifact.folder / ABOUT).read_bytes(), type=About)
-    if about.capabilities and device.capability not in about.capabilities:
-        raise StageError(f"the engine is built for {', '.join(about.capabilities)}, and this GPU is {device.capability}")
-    module = importlib.import_module(library)
-    heard: list[str] = []
-    device.enter()
-    opened = module.Runtime(_engine_builder.listener(module, heard)).deserialize_cuda_engine(artifact.path.read_bytes())
-    if opened is None:
-        told = "; ".join(heard) or "no reason was given"
-        raise StageError(f"{library} {module.__version__} cannot open {artifact.path.name} of {about.version}: {told}")
-    return TensorRtEngine(module, opened, about, device)
+    with ExitStack() as failed:
+        failed.callback(device.close)
+        about = msgspec.json.decode((artifact.folder / ABOUT).read_bytes(), type=About)
+        if about.capabilities and device.capability not in about.capabilities:
+            raise StageError(f"the engine is built for {', '.join(about.capabilities)}, and this GPU is {device.capability}")
+        module = importlib.import_module(library)
+        heard: list[str] = []
+        device.enter()
+        opened = module.Runtime(_engine_builder.listener(module, heard)).deserialize_cuda_engine(artifact.path.read_bytes())
+        if opened is None:
+            told = "; ".join(heard) or "no reason was given"
+            raise StageError(f"{library} {module.__version__} cannot open {artifact.path.name} of {about.version}: {told}")
+        engine = TensorRtEngine(module, opened, about, device)
+        failed.pop_all()
+        return engine
 
 
 def refuse(library: str, artifact: Artifact, session: Session) -> None:
@@ -195,7 +201,8 @@ class TensorRtEngine:
     def _asked(self, batch: Batch) -> dict[str, np.ndarray]:
         """One call: copy in, execute, copy out."""
         for name, array in batch.items():
-            self._context.set_input_shape(name, array.shape)
+            if not self._context.set_input_shape(name, array.shape):
+                raise StageError(f"{name} has the shape {array.shape}, for which the engine is not built")
             self._context.set_tensor_address(name, self._room(name, array.nbytes))
             self._device.write(self._memory[name][0], np.ascontiguousarray(array), self._stream)
         answers = {}
@@ -216,8 +223,8 @@ class TensorRtEngine:
         """The address of at least so many bytes for a tensor, kept from call to call."""
         address, held = self._memory.get(name, (0, -1))
         if size > held:
-            if held >= 0:
+            if self._memory.pop(name, None):  # first: where there is no room for more, nothing points at what is gone
                 self._device.free(address)
-            address, held = self._device.allocate(size), size
-            self._memory[name] = (address, held)
+            address = self._device.allocate(size)
+            self._memory[name] = (address, size)
         return address

@@ -21,7 +21,7 @@ from fdpipe.libraries.native import Ask
 class NativeLibrary:
     """No settings of its own; `Settings` are the session's. Which library is needed, the model says."""
 
-    packages: ClassVar[tuple[str, ...]] = tuple(name for one in libraries.LIBRARIES.values() for name in one.packages)
+    packages: ClassVar[tuple[str, ...]] = libraries.PACKAGES
     kinds: ClassVar[tuple[str, ...]] = (libraries.KIND,)
 
     def check(self) -> None:

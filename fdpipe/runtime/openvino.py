@@ -14,6 +14,7 @@ from fdpipe.errors import StageError
 from fdpipe.interfaces import Engine, Session
 from fdpipe.machine import describe_machine
 from fdpipe.openvino import FAILURES, library, line
+from fdpipe.runtime import _openvino_times
 from fdpipe.runtime._openvino_models import Models, Shapes
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ HINTS = ("latency", "throughput")
 
 BF16 = ("avx512_bf16", "amx_bf16", "bf16")
 """The instruction sets that multiply bfloat16; without one, OpenVINO computes in float32 whatever it is told."""
+
+NARROWED = ("int64", "uint64")
+"""What OpenVINO computes in 32 bits on the processor, dropping the rest."""
 
 SHAPES = 4
 """So many are worth their memory: a batch size or two, at the lengths that come most."""
@@ -69,8 +73,6 @@ class OpenVino:
 
     def profile(self, artifact: Artifact, session: Session, batch: Batch) -> tuple[NodeTime, ...]:
         """Each node's time in a typical call, once OpenVINO has fused them; an operator is its kind and its kernel."""
-        from fdpipe.runtime import _openvino_times
-
         properties = _properties(_settings(session)) | {"PERF_COUNT": True}
         compiled = self._compiled(artifact, properties, None)
         try:
@@ -147,6 +149,8 @@ class Port:
         for axis, size in self.fixed:
             if shape[axis] != size:
                 raise ValueError(f"{self.name} has the shape {shape}, which is not that of the model: axis {axis} is {size}")
+        if self.dtype.name in NARROWED and array.size and not -(2**31) <= array.min() <= array.max() < 2**31:
+            raise ValueError(f"{self.name} has values beyond 32 bits, which OpenVINO would cut off")
         return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 
 

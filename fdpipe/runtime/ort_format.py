@@ -17,7 +17,7 @@ from fdpipe.content import tree_digest
 from fdpipe.errors import StageError
 from fdpipe.interfaces import Engine, Session
 from fdpipe.runtime import _devices
-from fdpipe.runtime.onnxruntime import OnnxRuntime
+from fdpipe.runtime._onnxruntime_sessions import opened
 
 KIND = "ort"
 MODEL, OPERATORS, ABOUT = "model.ort", "required_operators_and_types.config", "compatibility.json"
@@ -103,7 +103,7 @@ class OrtFormat:
         """Load it with ONNX Runtime's session settings; `StageError` for an unknown one or a model that cannot be loaded."""
         if artifact.kind not in (KIND, "onnx"):
             raise StageError(f"ort_format opens {KIND}, not {artifact.kind}: {artifact.path.name}")
-        engine = OnnxRuntime().open(replace(artifact, kind="onnx"), session)
+        engine = opened(artifact.path, session)
         rows = _about(artifact).rows if artifact.kind == KIND else 0
         return FixedEngine(engine, rows) if rows else engine
 

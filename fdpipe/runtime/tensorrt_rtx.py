@@ -1,6 +1,7 @@
 """TensorRT for RTX: engines built ahead of time, without a GPU, for named compute capabilities; run where there is one."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -50,7 +51,8 @@ class TensorRtRtx:
         """Why an engine cannot be run here: there is no GPU, or one for which none is built."""
         if reason := _cuda.missing():
             return reason
-        found = _cuda.Device().capability
+        with closing(_cuda.Device()) as device:
+            found = device.capability
         wanted = ", ".join(self.compute_capabilities)
         return None if found in self.compute_capabilities else f"this GPU is {found}, and the engines are built for {wanted}"
 

@@ -63,12 +63,12 @@ def _is(base: Trial, floats: frozenset[str], trial: Trial) -> bool:
 
 
 def _larger(base: Trial, family: Sequence[Trial], left: int, first: Sequence[frozenset[str]] = ()) -> Proposal | None:
-    """More nodes in float, none of those tried being enough; those that do not pay among them. A set that was enough
-    elsewhere is the first."""
+    """More nodes in float, but not all, none of those tried being enough; those that do not pay among them. A set that was
+    enough elsewhere is the first."""
     if left < 1:
         return None
     floats = first[0] if first and not family else next_floats(_ground(base), _seen(base, family), _hint(base))
-    if floats is None:
+    if floats is None or floats.issuperset(_ground(base).order):
         return None
     last = family[-1] if family else base
     found = against(last, Aspect.QUALITY, Aspect.STABILITY)

@@ -69,7 +69,8 @@ def _field(space: Space, trials: Sequence[Trial]) -> list[Trial]:
     first."""
     found: dict[tuple[str, str], Trial] = {}
     for trial in plain(space, trials):
-        if (is_right(trial) or is_lossy(trial)) and not is_hopeless(trial) and not trial.unmeasured:
+        mendable = is_lossy(trial) and _quantizes(space, trial)
+        if (is_right(trial) or mendable) and not is_hopeless(trial) and not trial.unmeasured:
             key = (trial.candidate.runtime, trial.candidate.recipe)
             found[key] = min(found.get(key, trial), trial, key=excess)
     return sorted(found.values(), key=lambda trial: beside_baseline(trial, trials))

@@ -1,7 +1,7 @@
 """Samples recipes × calibrators × sessions with optuna, for the front of quality, time and size."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from fdpipe import extras
 from fdpipe.artifacts import Candidate, Trial
 from fdpipe.artifacts.front import front, standing
-from fdpipe.interfaces import Proposal, Space
+from fdpipe.interfaces import Proposal, Session, Space
 from fdpipe.search._fitting import fits, unusable
 from fdpipe.search._standing import is_passing, ratio
 
@@ -67,6 +67,11 @@ class Pareto:
             _tell(study, asked, known, known is trials[0])
         return []
 
+    def outlook(self, space: Space, trials: Sequence[Trial]) -> int:
+        """All combinations that were not tried yet: it proposes one at a time."""
+        tried = {trial.candidate.name for trial in trials}
+        return len({candidate.name for arm in _arms(space) for candidate in _combined(space, arm)} - tried)
+
     def finalists(self, trials: Sequence[Trial]) -> Sequence[Trial]:
         """The front of those that pass; where none does, of all."""
         first, *others = trials
@@ -95,14 +100,27 @@ def _arms(space: Space) -> Iterator[str]:
                 yield f"{runtime}/{recipe}"
 
 
+def _sessions(space: Space, runtime: str) -> dict[str, Session]:
+    """Those of which this machine can make use, by what they hold."""
+    return {json.dumps(dict(one), sort_keys=True): one for one in space.runtimes[runtime] if fits(space, one)}
+
+
+def _combined(space: Space, arm: str) -> Iterator[Candidate]:
+    """Everything that can be sampled for it."""
+    runtime, _, recipe = arm.partition("/")
+    for session in _sessions(space, runtime).values() or [{}]:
+        for calibrator in ("", *space.recipes[recipe].calibrators):
+            yield Candidate(runtime=runtime, recipe=recipe, calibrator=calibrator, session=session)
+
+
 def _sampled(space: Space, arms: Sequence[str], asked: "optuna.Trial") -> Candidate:
     runtime, _, recipe = asked.suggest_categorical("recipe", arms).partition("/")
     calibrator, calibrators = "", space.recipes[recipe].calibrators
     if calibrators:
         drawn = asked.suggest_categorical(f"calibrator of {recipe}", [OWN, *calibrators])
         calibrator = "" if drawn == OWN else drawn
-    sessions = {json.dumps(dict(one), sort_keys=True): one for one in space.runtimes[runtime] if fits(space, one)}
-    session: Mapping[str, int | float | str | bool] = next(iter(sessions.values()), {})
+    sessions = _sessions(space, runtime)
+    session: Session = next(iter(sessions.values()), {})
     if len(sessions) > 1:
         session = sessions[asked.suggest_categorical(f"session of {runtime}", list(sessions))]
     return Candidate(runtime=runtime, recipe=recipe, calibrator=calibrator, session=session)

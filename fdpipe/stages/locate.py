@@ -18,7 +18,7 @@ BATCH = 4
 """Rows in a call."""
 
 
-@stage()
+@stage(packages=("onnx", "onnxruntime"))
 def locate(folder: Path, model: Artifact, processor: WorkerSpec, rows: Rows) -> Sensitivity:
     """Every node of the float model that a quantizer would change, the one that loses most first."""
     bound, features = workers.build_spec(processor), rows.load().features

@@ -18,7 +18,7 @@ ASKED = 2
 """Rows of zeros, to see what it answers."""
 
 
-@stage()
+@stage(packages=libraries.PACKAGES)
 def original(folder: Path, model: SourceModel, baseline: Artifact) -> Artifact:
     """Its own file as an artifact with the inputs and outputs of the converted one; `NotApplicable` for a model that no
     library is asked for, that takes anything but one table of numbers, or that answers otherwise than its export;

@@ -2,7 +2,7 @@
 
 import functools
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,10 +12,11 @@ from fdpipe.artifacts import WorkerSpec
 from fdpipe.content import file_digest
 
 
-def versions(*values: object) -> dict[str, str]:
-    """The installed version of fdpipe, of numpy, and of every distribution that a worker among the values names."""
+def versions(*values: object, beside: Iterable[str] = ()) -> dict[str, str]:
+    """The installed version of fdpipe, of numpy, of every distribution that a worker among the values names, and of those
+    `beside`."""
     named = {name for item in walk(values) for name in getattr(type(item), "packages", ())}
-    return {name: _version(name) for name in sorted(named | {"fdpipe", "numpy"})}
+    return {name: _version(name) for name in sorted(named | {"fdpipe", "numpy"} | set(beside))}
 
 
 def sources(module: str, *values: object) -> list[str]:

@@ -29,11 +29,12 @@ VALUE = "value.json"
 class Stage(Generic[P, T]):
     """A stage that remembers: called with a store, it looks its result up before it works."""
 
-    def __init__(self, work: Callable[Concatenate[Path, P], T], *, machine_bound: bool) -> None:
+    def __init__(self, work: Callable[Concatenate[Path, P], T], *, machine_bound: bool, packages: tuple[str, ...]) -> None:
         functools.update_wrapper(self, work)
         self.work = work
         self.name = work.__name__
         self.machine_bound = machine_bound
+        self.packages = packages
 
     def __call__(self, store: Store, *args: P.args, **kwargs: P.kwargs) -> T:
         with progress.step(self.name) as step:
@@ -53,7 +54,7 @@ class Stage(Generic[P, T]):
         bound.apply_defaults()
         inputs = bound.arguments
         code = provenance.sources(self.work.__module__, inputs)
-        return fingerprint(self.name, code, provenance.versions(inputs), self._machine(), inputs)
+        return fingerprint(self.name, code, provenance.versions(inputs, beside=self.packages), self._machine(), inputs)
 
     def is_stored(self, store: Store, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Whether calling it now would reuse a result."""
@@ -98,7 +99,7 @@ class Stage(Generic[P, T]):
             key=key,
             settings=fingerprint(*inputs),
             parents=tuple(sorted({str(digest) for item in inputs if (digest := getattr(item, "digest", None))})),
-            versions=provenance.versions(inputs),
+            versions=provenance.versions(inputs, beside=self.packages),
             machine=self._machine(),
         )
         return typing.cast(T, replace(value, provenance=found))  # type: ignore[type-var]
@@ -107,10 +108,12 @@ class Stage(Generic[P, T]):
         return describe_machine().fingerprint if self.machine_bound else None
 
 
-def stage(*, machine_bound: bool = False) -> Callable[[Callable[Concatenate[Path, P], T]], Stage[P, T]]:
+def stage(
+    *, machine_bound: bool = False, packages: tuple[str, ...] = ()
+) -> Callable[[Callable[Concatenate[Path, P], T]], Stage[P, T]]:
     """Make a function a stage. Its first parameter is the folder to write in; it returns one dataclass of artifacts.
 
-    The key is its code, its inputs' content, the versions of the packages that the workers among its inputs name and, if
-    `machine_bound`, the machine. An exception is never remembered.
+    The key is its code, its inputs' content, the versions of the packages that the workers among its inputs name and of its
+    own `packages` and, if `machine_bound`, the machine. An exception is never remembered.
     """
-    return lambda work: Stage(work, machine_bound=machine_bound)
+    return lambda work: Stage(work, machine_bound=machine_bound, packages=packages)

@@ -13,7 +13,8 @@ from tests.contracts.settings import built
 def circle(*degrees: float) -> np.ndarray:
     """Vectors in these directions, each of another length."""
     angles = np.radians(degrees)
-    return np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.arange(1.0, len(degrees) + 1)[:, None]
+    lengths = np.arange(1.0, len(degrees) + 1)[:, None]
+    return np.asarray(np.stack([np.cos(angles), np.sin(angles)], axis=1) * lengths)
 
 
 ORIGINAL = circle(0, 10, 25, 45, 70, 100)

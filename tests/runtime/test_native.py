@@ -225,6 +225,44 @@ def test_a_call_takes_as_many_threads_as_the_session_says(name: str, made: Made,
     assert first == again < more
 
 
+OVERLAPPING = """
+import pickle, sys, threading
+from pathlib import Path
+import numpy as np
+import psutil
+from threadpoolctl import threadpool_info
+from fdpipe.libraries._threads import bounded
+from fdpipe.runtime.native import NativeLibrary
+
+def blas():
+    return [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
+
+model = pickle.loads(Path(sys.argv[1]).read_bytes())
+NativeLibrary().open(model, {"threads": 2}).run({model.inputs[0].name: np.ones((64, 16), np.float32)})
+print(len(psutil.Process().children(recursive=True)))
+before, first, second = blas(), bounded(1)(), bounded(1)()
+first.__enter__()
+second.__enter__()
+first.__exit__(None, None, None)
+print(set(blas()) == {1})
+second.__exit__(None, None, None)
+print(blas() == before)
+"""
+
+
+def test_calls_start_no_process_and_lift_no_others_limit(tmp_path: Path) -> None:
+    """Bagging would start some, by joblib."""
+    from sklearn.ensemble import BaggingClassifier
+    from sklearn.linear_model import LogisticRegression
+
+    _, model = both(tmp_path, BaggingClassifier(LogisticRegression(), n_estimators=4).fit(*data()))
+    (tmp_path / "artifact").write_bytes(pickle.dumps(model))
+    command = [sys.executable, "-c", OVERLAPPING, str(tmp_path / "artifact")]
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["0", "True", "True"]
+
+
 def test_xgboost_itself_is_told_the_number_of_threads(made: Made) -> None:
     """It starts its pool when it loads a file, so that none shows."""
     _, model = made("xgboost regressor")

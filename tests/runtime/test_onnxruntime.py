@@ -15,7 +15,8 @@ from fdpipe.calibrator.minmax import MinMax
 from fdpipe.errors import MissingExtra, StageError
 from fdpipe.interfaces import Calibration, Session
 from fdpipe.passes.int8_static import Int8Static
-from fdpipe.runtime.onnxruntime import OnnxEngine, OnnxRuntime, usable_cores
+from fdpipe.runtime._onnxruntime_sessions import OnnxEngine, usable_cores
+from fdpipe.runtime.onnxruntime import OnnxRuntime
 from tests import onnx_models
 from tests.contracts.runtime import RuntimeContract
 from tests.contracts.settings import built

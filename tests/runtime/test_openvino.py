@@ -65,6 +65,15 @@ class TestOpenVino(RuntimeContract):
         for rows in (np.asfortranarray(X), sealed):
             np.testing.assert_array_equal(engine.run({"x": rows})["y"], engine.run({"x": X})["y"])
 
+    def test_whole_numbers_beyond_32_bits_are_refused(self, runtime: OpenVino, tmp_path: Path) -> None:
+        """OpenVINO would cut them off, and answer with another number."""
+        engine = runtime.open(whole_numbers(tmp_path / "model.onnx"), {})
+        most = np.array([[-(2**31)], [2**31 - 1]])
+        np.testing.assert_array_equal(engine.run({"x": most})["y"], most)
+        for beyond in (2**31, -(2**31) - 1):
+            with pytest.raises(StageError, match="x has values beyond 32 bits"):
+                engine.run({"x": np.array([[0], [beyond]])})
+
     @pytest.mark.parametrize(("make", "operator"), [(onnx_models.tree, "TreeEnsembleRegressor"), (onnx_models.text, "Label")])
     def test_says_which_operator_it_has_not(self, runtime: OpenVino, tmp_path: Path, make: object, operator: str) -> None:
         model = onnx_models.artifact(make(tmp_path / "model.onnx"))  # type: ignore[operator]
@@ -170,6 +179,13 @@ def test_times_have_the_kernels_and_what_they_read(tmp_path: Path) -> None:
 def test_rows_that_do_not_fit_are_not_timed(tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"cannot measure the nodes of model\.onnx: .*shape"):
         OpenVino().profile(onnx_models.artifact(onnx_models.mlp(tmp_path / "model.onnx")), {}, {"x": X[:, :3]})
+
+
+def whole_numbers(path: Path) -> Artifact:
+    """y is x, both int64."""
+    numbers = [onnx_models.value(name, onnx.TensorProto.INT64, "rows", 1) for name in ("x", "y")]
+    node = onnx.helper.make_node("Identity", ["x"], ["y"])
+    return onnx_models.artifact(onnx_models.save(path, [node], numbers[:1], numbers[1:]))
 
 
 def saved_ir(folder: Path) -> Artifact:

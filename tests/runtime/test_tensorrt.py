@@ -2,7 +2,11 @@
 with a stand-in for both. What a GPU would show is marked `device` and skipped."""
 
 import ctypes
+import os
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from importlib.util import find_spec
@@ -10,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from fdpipe import workers
@@ -58,6 +63,8 @@ class StandIn:
         self.shape: tuple[int, ...] = ()
         self.calls: list[int] = []
         self.closed = 0
+        self.least_rows = 1
+        self.room = 10**6
 
     # the library and the engine
     def nptype(self, kind: type) -> type:
@@ -76,8 +83,11 @@ class StandIn:
         return np.float32
 
     # the context
-    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> None:
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        if shape[0] < self.least_rows:
+            return False
         self.shape = shape
+        return True
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         return (self.shape[0], 10)
@@ -102,6 +112,8 @@ class StandIn:
     def wait(self, stream: int) -> None: ...
 
     def allocate(self, size: int) -> int:
+        if size > self.room:
+            raise StageError("out of memory")
         memory = ctypes.create_string_buffer(size)
         self.held[ctypes.addressof(memory)] = memory
         return ctypes.addressof(memory)
@@ -154,6 +166,24 @@ def test_memory_is_kept_grows_and_is_given_back_once(engine: TensorRtEngine, dev
         engine.run({"x": X})
 
 
+def test_where_there_is_no_memory_for_more_rows_it_goes_on_with_fewer(engine: TensorRtEngine, device: StandIn) -> None:
+    engine.run({"x": X[:1]})
+    device.room = X[:2].nbytes
+    with pytest.raises(StageError, match="out of memory"):
+        engine.run({"x": X[:4]})
+    np.testing.assert_allclose(engine.run({"x": X[:2]})["y"], onnx_models.mlp_tensors(X[:2])["y"], rtol=1e-5, atol=1e-6)
+    engine.close()
+    assert device.held == {}
+
+
+def test_fewer_rows_than_it_was_built_for_are_refused(engine: TensorRtEngine, device: StandIn) -> None:
+    """The engine would go on with the shape of the call before."""
+    engine.run({"x": X[:4]})
+    device.least_rows = 2
+    with pytest.raises(StageError, match=r"x has the shape \(1, 16\), for which the engine is not built"):
+        engine.run({"x": X[:1]})
+
+
 def test_it_may_be_run_by_many_threads(engine: TensorRtEngine) -> None:
     batches = [np.random.default_rng(seed).normal(size=(5, 16)).astype(np.float32) for seed in range(32)]
     with ThreadPoolExecutor(8) as pool:
@@ -175,6 +205,44 @@ def test_it_may_be_run_by_many_threads(engine: TensorRtEngine) -> None:
 def test_rows_that_do_not_fit_are_refused(engine: TensorRtEngine, batch: dict[str, np.ndarray], message: str) -> None:
     with pytest.raises(StageError, match=message):
         engine.run(batch)
+
+
+# --- building ---------------------------------------------------------------------------------------------------------
+
+
+BUILDING = """
+from pathlib import Path
+from fdpipe.runtime._engine_builder import Job
+from fdpipe.runtime._tensorrt import _in_a_child
+
+here = Path()
+_in_a_child(Job(library="slow", model=here, engine=here, outcome=here / "outcome", axes={}, spans={}), 60)
+"""
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for it."""
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends, "it never came"
+        time.sleep(0.02)
+
+
+def test_what_builds_dies_with_who_asked(tmp_path: Path) -> None:
+    """The library is a stand-in that takes its time."""
+    told = tmp_path / "process"
+    (tmp_path / "slow.py").write_text(
+        f"import os, time; open({str(told)!r}, 'w').write(f'{{os.getpid()}}\\n'); time.sleep(60)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    asking = subprocess.Popen([sys.executable, "-c", BUILDING], cwd=tmp_path, env=environment)
+    try:
+        eventually(lambda: told.is_file() and told.read_text().endswith("\n"))
+    finally:
+        asking.kill()
+        asking.wait()
+    builder = int(told.read_text())
+    eventually(lambda: not psutil.pid_exists(builder) or psutil.Process(builder).status() == psutil.STATUS_ZOMBIE)
 
 
 # --- what is missing --------------------------------------------------------------------------------------------------
