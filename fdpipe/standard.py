@@ -75,7 +75,7 @@ def standard_plan(model: str, **changes: Any) -> Plan:  # noqa: ANN401 - any fie
             "nncf_int8": Recipe(quantizer=NncfInt8()),
         },
         search=Auto(),
-        budget=Budget(max_trials=40, max_seconds=600),
+        budget=Budget(max_trials=40, max_seconds=600.0),
         metric={"accuracy": Accuracy()},
         gate={
             "quality": Quality(),

@@ -187,7 +187,7 @@ def _room(kind: type) -> str | None:
 
 def _encode(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
     try:
-        return msgspec.to_builtins(value, enc_hook=_encode_one)
+        return msgspec.json.decode(msgspec.json.encode(value, enc_hook=_encode_one))  # so that a tuple is a list at once
     except (TypeError, NotImplementedError) as error:
         raise ConfigError(f"a plan with {type(value).__name__} in memory cannot be written down") from error
 

@@ -98,7 +98,7 @@ def test_rules_across_fields(changes: dict[str, Any], words: str) -> None:
         (lambda: Target(name="cpu", runtimes=()), "runtimes must name at least one"),
         (lambda: Benchmark(batch_sizes=()), "batch_sizes"),
         (lambda: Benchmark(batch_sizes=(0,)), "batch_sizes"),
-        (lambda: Benchmark(seconds=0.1), "trial_seconds not above seconds"),
+        (lambda: Benchmark(seconds=0.05), "trial_seconds not above seconds"),
         (lambda: Benchmark(confidence=1.0), "confidence"),
         (lambda: Benchmark(threads=-1), "threads"),
         (lambda: ServiceSettings(port=80), "port must be 0, or from 1024"),

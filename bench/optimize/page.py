@@ -19,7 +19,10 @@ REACHED = """Times faster than ONNX Runtime in float32 with its default settings
 What is compared was opened again and again in one interleaved run. Each candidate was chosen by the search itself: by the plan
 that `fdpipe run +target=cpu search=auto` makes, with the gate's limit that the row names. The peers' were made in this run by
 Olive 0.13 in an environment of its own, and by a script of OpenVINO and NNCF without fdpipe. ResNet-18's limit is the quality
-of Olive's output. *Wall time* is that of a fresh process from its start to its end, on all cores."""
+of Olive's output. *Wall time* is that of a fresh process from its start to its end, on all cores: Olive's output is ONNX,
+the lean script's and *fdpipe*'s are OpenVINO's, by the recipes `nncf_weights` and `nncf_int8`; only these decide. *fdpipe on
+ONNX* makes what Olive makes, by `int8_dynamic` after `transformer`, and by `int8_static`. Olive quantizes activations to uint8,
+which is not its default: with its own int8, ONNX Runtime was no faster than in float32."""
 
 RECIPES = f"""Each model with every recipe that the target has, in each runtime's default session on one thread. Latencies are
 medians of a first impression in milliseconds at batch {", ".join(map(str, SIZES))}; memory is the peak of a process that does

@@ -45,9 +45,9 @@ class Auto:
 
     def _rounds(self, space: Space, trials: Sequence[Trial]) -> Iterator[Sequence[Proposal]]:
         yield list(first_round(space, trials))
-        yield list(other_calibrators(space, trials))
         yield list(other_sessions(space, trials))
         yield mended(space, trials, self.max_rounds)
+        yield list(other_calibrators(space, trials))
         yield list(relieved(space, trials))
         if not any(trial.candidate.parts for trial in trials):
             yield by_rows(space, trials)

@@ -583,7 +583,7 @@ def _openvino(xml: str) -> Build:
     return build
 
 
-hostile("cannot|no converter", "openvino_with_an_entity")(_openvino(ENTITY))
+hostile("document type", "openvino_with_an_entity")(_openvino(ENTITY))
 hostile("cannot|no converter", "openvino_that_is_no_graph")(_openvino("<a/>"))
 
 

@@ -55,6 +55,17 @@ def test_ends_where_all_was_tried() -> None:
     assert len(World(truth=truth, space=few).searched(Pareto())) == 2
 
 
+def test_it_says_how_many_combinations_are_left() -> None:
+    """One at a time is proposed: their number says nothing."""
+    few = replace(
+        SPACE, runtimes={"ort": ({}, {"threads": 1})}, recipes={name: SPACE.recipes[name] for name in ("none", "static")}
+    )
+    trials = World(truth=truth, space=few).searched(Pareto())
+    calibrators = len(few.recipes["static"].calibrators)
+    assert Pareto().outlook(few, trials[:1]) == 2 + 2 * (1 + calibrators) - 1
+    assert Pareto().outlook(few, trials) == 2 + 2 * (1 + calibrators) - len(trials)
+
+
 def test_another_seed_is_another_search() -> None:
     world = World(truth=truth)
     base = [replace(world.trial(Candidate(runtime="ort", recipe="none")), speed=None)]
