@@ -59,12 +59,14 @@ class Target:
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Passes, then a quantizer and, where ranges are needed, a calibrator; `calibrators` are others that a search may try in
-    its place."""
+    its place. `runtimes` are those that it is worth trying on, where the plan has one of them: what one engine's fusions
+    gain, another has by itself."""
 
     passes: tuple[Pass, ...] = ()
     calibrator: Calibrator | None = None
     calibrators: Mapping[str, Calibrator] = field(default_factory=dict)
     quantizer: Pass | None = None
+    runtimes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """A quantizer that uses ranges has something that finds them, and every step takes what the one before it made."""

@@ -43,6 +43,7 @@ from fdpipe.source.mlflow import Mlflow
 
 def standard_plan(model: str, **changes: Any) -> Plan:  # noqa: ANN401 - any field of Plan
     """The plan for a registered model (`name@alias` or `name/version`), with these fields of `Plan` instead of the usual."""
+    onnxruntimes = ("onnxruntime", "onnxruntime_cuda")
     basic = Fuse(level=Level.BASIC)
     simple = (basic, FuseTransformer(required=False, fusions=(Fusion.GELU, Fusion.RESIDUAL)))
     smooth = (*simple, Smooth(required=False))
@@ -66,13 +67,13 @@ def standard_plan(model: str, **changes: Any) -> Plan:  # noqa: ANN401 - any fie
         runtime={"onnxruntime": OnnxRuntime(), "openvino": OpenVino(), "native": NativeLibrary(), "by_rows": ByRows()},
         recipe={
             "none": Recipe(),
-            "fused": Recipe(passes=(Fuse(),)),
-            "transformer": Recipe(passes=(basic, FuseTransformer())),
-            "int8_weights": Recipe(passes=simple, quantizer=WeightOnly(bits=8, block_size=128)),
-            "int8_dynamic": Recipe(passes=smooth, quantizer=Int8Dynamic()),
+            "fused": Recipe(passes=(Fuse(),), runtimes=onnxruntimes),
+            "transformer": Recipe(passes=(basic, FuseTransformer()), runtimes=onnxruntimes),
+            "int8_weights": Recipe(passes=simple, quantizer=WeightOnly(bits=8, block_size=128), runtimes=onnxruntimes),
+            "int8_dynamic": Recipe(passes=smooth, quantizer=Int8Dynamic(), runtimes=onnxruntimes),
             "int8_static": Recipe(passes=smooth, calibrator=MinMax(), calibrators=others, quantizer=Int8Static()),
             "nncf_weights": Recipe(quantizer=NncfWeights()),
-            "nncf_int8": Recipe(quantizer=NncfInt8()),
+            "nncf_int8": Recipe(calibrator=MinMax(inputs_only=True), quantizer=NncfInt8()),
         },
         search=Auto(),
         budget=Budget(max_trials=40, max_seconds=600.0),

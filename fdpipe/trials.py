@@ -127,8 +127,9 @@ def space_of(plan: Plan, runtimes: Mapping[str, Runtime], baseline: Artifact, fo
 
 def _choice(recipe: Recipe, runtimes: Mapping[str, Runtime], kind: str) -> Choice:
     gives = {recipe.steps[-1].gives} if recipe.steps else {kind, NATIVE}
+    able = [name for name, one in runtimes.items() if gives & set(one.kinds)]
     return Choice(
-        runtimes=tuple(name for name, one in runtimes.items() if gives & set(one.kinds)),
+        runtimes=tuple(name for name in able if name in recipe.runtimes) or tuple(able),
         calibrators=tuple(recipe.calibrators),
         quantizes=recipe.quantizer is not None,
         calibrates=recipe.calibrator is not None or any(step.needs is not Need.NOTHING for step in recipe.steps),

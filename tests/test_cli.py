@@ -36,7 +36,9 @@ HEAVY = {
     "rich",
     "msgspec",
 }
-DIGITS = ("model=digits@candidate", "+target=cpu", "orchestrator=none", "benchmark=quick")
+NARROW = ("search=grid", "runtime=[onnxruntime]")
+"""Few trials, and the same whatever the gate says of them."""
+DIGITS = ("model=digits@candidate", "+target=cpu", "orchestrator=none", "benchmark=quick", *NARROW)
 DRY = (*DIGITS, "deployer=dry_run")
 
 
@@ -272,6 +274,13 @@ class TestLine:
         )
         assert states == {"benchmark": "stored", "judge": "would", "deploy": "depends"}
 
+    def test_the_default_search_comes_to_a_verdict(self, digits: str) -> None:
+        """However few trials it may have."""
+        said = fdpipe("run", *(word for word in DRY if word not in NARROW), "search.max_trials=4")
+        assert said.code == Exit.DONE
+        assert "search.max_trials=4 are tried" in said.err + said.out
+        assert "verdict" in said.out
+
     def test_a_plan_for_a_machine_without_the_libraries(self, digits: str) -> None:
         """It can be made anywhere, and says what is missing."""
         said = fdpipe("plan", "model=digits@candidate", "+target=gpu")
@@ -333,7 +342,8 @@ class TestSweep:
 
     def test_every_job_counts(self, first_run: Said) -> None:
         """One succeeds, one is refused by its libraries, one cannot be composed; the gravest code is the command's."""
-        sweep = ("run", "--multirun", "model=digits@candidate", "+target=cpu,gpu,nosuch", *DRY[2:])
+        sweep = ("run", "--multirun", "model=digits@candidate", "+target=cpu,gpu,nosuch", "search.max_trials=2")
+        sweep = (*sweep, *(word for word in DRY[2:] if word not in NARROW))
         said = fdpipe(*sweep)
         assert said.code == Exit.MISSING_EXTRA
         codes = {line.split()[0]: line.split()[1] for line in said.out.splitlines() if line.startswith("+target=")}

@@ -16,6 +16,7 @@ from fdpipe.pipeline import run
 from fdpipe.plan import Budget, Plan, Recipe
 from fdpipe.progress import Event
 from fdpipe.search.auto import Auto
+from fdpipe.search.grid import Grid
 from fdpipe.stages.survey import Survey
 from fdpipe.testing import FakeCalibrator, FakePass, FakeQuantizer, FakeRuntime
 from fdpipe.testing.rehearsal import Rehearsal, fake_plan
@@ -198,3 +199,10 @@ def test_what_concerns_every_candidate_is_raised_all_the_same() -> None:
 
     with pytest.raises(StoreError):
         aside(full)
+
+
+@pytest.mark.parametrize(("worth", "where"), [((), ("fake", "other")), (("other",), ("other",)), (("no",), ("fake", "other"))])
+def test_a_recipe_is_tried_where_it_is_worth_it(worth: tuple[str, ...], where: tuple[str, ...]) -> None:
+    made = plan(recipe={"none": Recipe(), "half": Recipe(passes=(FakePass(share=0.5),), runtimes=worth)}, search=Grid())
+    wanted = {f"{runtime}/half" for runtime in where} | {"fake/none", "other/none"}
+    assert set(tried(searched(made))) == wanted

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -26,6 +26,11 @@ from fdpipe.workers import TARGET
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Worth:
+    runtimes: tuple[str, ...]
 
 
 class Assembly:
@@ -125,8 +130,11 @@ class Assembly:
         calibrator = self.worker("calibrator", f"{key}.calibrator") if found.get("calibrator") else None
         others = {name: self.worker("calibrator", f"{key}.calibrators.{name}") for name in found.get("calibrators") or {}}
         quantizer = self.worker("passes", f"{key}.quantizer") if found.get("quantizer") else None
+        runtimes = workers.convert(_Worth, {"runtimes": found.get("runtimes") or []}, self.name(key)).runtimes
         try:
-            return Recipe(passes=tuple(passes), calibrator=calibrator, calibrators=others, quantizer=quantizer)
+            return Recipe(
+                passes=tuple(passes), calibrator=calibrator, calibrators=others, quantizer=quantizer, runtimes=runtimes
+            )
         except ValueError as error:
             raise ConfigError(f"{key}: {error}") from error
 
