@@ -342,9 +342,9 @@ class TestSweep:
 
     def test_every_job_counts(self, first_run: Said) -> None:
         """One succeeds, one is refused by its libraries, one cannot be composed; the gravest code is the command's."""
-        sweep = ("run", "--multirun", "model=digits@candidate", "+target=cpu,gpu,nosuch", "search.max_trials=2")
-        sweep = (*sweep, *(word for word in DRY[2:] if word not in NARROW))
-        said = fdpipe(*sweep)
+        wide = [word for word in DRY[2:] if word not in NARROW]
+        sweep = "+target=cpu,gpu,nosuch"
+        said = fdpipe("run", "--multirun", "model=digits@candidate", sweep, "search.max_trials=2", *wide)
         assert said.code == Exit.MISSING_EXTRA
         codes = {line.split()[0]: line.split()[1] for line in said.out.splitlines() if line.startswith("+target=")}
         assert codes == {"+target=cpu": "0", "+target=gpu": "3", "+target=nosuch": "2"}
