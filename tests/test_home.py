@@ -19,7 +19,7 @@ def environment(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """An empty HOME; what a test settles is undone after it."""
     before = dict(os.environ)
     monkeypatch.setenv("HOME", str(tmp_path / "user"))
-    for name in [name for name in os.environ if name.startswith(("PREFECT_", "MLFLOW_", "BENTOML_"))]:
+    for name in [name for name in os.environ if name.startswith(("PREFECT_", "MLFLOW_", "BENTOML_", "MPLCONFIGDIR"))]:
         monkeypatch.delenv(name)
     yield home
     os.environ.clear()

@@ -63,6 +63,10 @@ def texts(count: int) -> list[Batch]:
     return found
 
 
+UNLIKE = (HealthCheck.function_scoped_fixture, HealthCheck.differing_executors)
+"""A contract is inherited: one test has many classes, and a model that is made once for all of its examples."""
+
+
 class CalibratorContract:
     """Inherit it, with a fixture `calibrator`."""
 
@@ -83,7 +87,7 @@ class CalibratorContract:
             assert type(low) is type(high) is float
             assert array.min() - 1e-4 <= low < high <= array.max() + 1e-4
 
-    @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=8, deadline=None, suppress_health_check=list(UNLIKE))
     @given(sizes=st.lists(st.integers(1, 200), max_size=8), seed=st.integers(0, 99))
     def test_neither_order_nor_size_of_batches_changes_anything(
         self, calibrator: Calibrator, tmp_path: Path, sizes: list[int], seed: int
