@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True, kw_only=True)
 class Peer:
-    """A runtime for the benchmark's contenders, in which only `open` is asked."""
+    """All of a runtime for the benchmark's contenders but `open`, which is by each library itself."""
 
     packages: ClassVar[tuple[str, ...]] = ()
     kinds: ClassVar[tuple[str, ...]] = ("onnx", "openvino")
@@ -41,10 +41,6 @@ class Peer:
     def ready(self, model: Artifact, folder: Path) -> Artifact:
         """As it is."""
         return model
-
-    def open(self, artifact: Artifact, session: Session) -> Engine:
-        """By the library."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
