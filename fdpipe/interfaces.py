@@ -254,6 +254,15 @@ class Foreseeing(Protocol):
         """About how many more trials, as far as is known now."""
 
 
+@runtime_checkable
+class Selective(Protocol):
+    """A search that asks nothing more of what is far too slow."""
+
+    def beaten(self, trial: Trial, trials: Sequence[Trial]) -> str:
+        """Why the answers of a candidate, made and measured for a first impression, need not be asked for after these trials;
+        empty where they are to be."""
+
+
 class Engine(Protocol):
     """An opened model. Thread-safe."""
 

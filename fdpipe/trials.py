@@ -3,7 +3,7 @@
 import logging
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -26,7 +26,7 @@ from fdpipe.artifacts import (
 )
 from fdpipe.clock import Clock
 from fdpipe.errors import FdpipeError, MissingExtra, NotApplicable, StageError, StoreError
-from fdpipe.interfaces import Choice, Delegator, Foreseeing, Need, Profiler, Runtime, Session, Space
+from fdpipe.interfaces import Choice, Delegator, Foreseeing, Need, Profiler, Runtime, Selective, Session, Space
 from fdpipe.machine import describe_machine
 from fdpipe.plan import Plan, Recipe, Unmeasured
 from fdpipe.stages.benchmark import Contender, benchmark, nothing_measured
@@ -78,7 +78,7 @@ def search(plan: Plan, runtimes: Mapping[str, Runtime], store: Store, given: Giv
             break
         expected = plan.search.outlook(space, trials) if isinstance(plan.search, Foreseeing) else len(proposals)
         place = clock.place(len(trials), proposals, expected)
-        trials.append(call(Attempt(proposal.candidate, proposal.why, place, clock), store, plan, given, trials[0]))
+        trials.append(call(Attempt(proposal.candidate, proposal.why, place, clock), store, plan, given, trials))
     return trials
 
 
@@ -90,7 +90,7 @@ def baselines(
     trials: list[Trial] = []
     for runtime in sorted(space.recipes[BASELINE].runtimes, key=lambda name: runtimes[name].absent() is not None):
         candidate = Candidate(runtime=runtime, recipe=BASELINE, session=space.runtimes[runtime][0])
-        trials.insert(0, call(Attempt(candidate, "the converted model as it is", clock=clock), store, plan, given, None))
+        trials.insert(0, call(Attempt(candidate, "the converted model as it is", clock=clock), store, plan, given, ()))
         if trials[0].artifact is not None:
             break
         if not trials[0].unsupported:
@@ -149,7 +149,7 @@ def sessions(runtimes: Mapping[str, Runtime], threads: int) -> dict[str, tuple[S
 
 @dataclass(frozen=True)
 class Attempt:
-    """One trial: the candidate made, evaluated, measured beside the baseline for a first impression, and judged by it.
+    """One trial: the candidate made, measured beside the baseline for a first impression, evaluated, and judged by both.
 
     `place` says where in the search it stands; the `clock` is told what it took, unless all of it was stored. A `silent` one
     says nothing of why it is made.
@@ -166,15 +166,16 @@ class Attempt:
         """The step's name."""
         return f"trial {self.candidate.name}"
 
-    def __call__(self, store: Store, plan: Plan, given: Given, first: Trial | None) -> Trial:
-        """A trial that failed has its reason; only what concerns every candidate is raised."""
+    def __call__(self, store: Store, plan: Plan, given: Given, trials: Sequence[Trial]) -> Trial:
+        """A trial that failed has its reason; only what concerns every candidate is raised. The trials before it are what
+        it is measured by, the baseline first, which has none itself."""
         began = time.monotonic()
         with progress.step(self.name) as step:
             for told in (self.place, self.why):
                 if told and not self.silent:
                     progress.note(told)
             try:
-                trial = self._try(store, plan, given, first)
+                trial = self._try(store, plan, given, trials)
             except Exception as error:
                 if not _is_its_own(error):
                     raise
@@ -187,7 +188,8 @@ class Attempt:
             self.clock.note(self.candidate, time.monotonic() - began)
         return trial
 
-    def _try(self, store: Store, plan: Plan, given: Given, first: Trial | None) -> Trial:
+    def _try(self, store: Store, plan: Plan, given: Given, trials: Sequence[Trial]) -> Trial:
+        first = trials[0] if trials else None
         candidate, baseline, rows = self.candidate, given.baseline, given.data.evaluation
         runtime = plan.runtime[candidate.runtime]
         model, ranges = make(store, plan, given, candidate)
@@ -197,15 +199,19 @@ class Attempt:
             progress.note(f"{candidate.name} is not measured: {unmeasured}")
         if runtime.absent():
             return trial
+        if first is not None and not unmeasured:
+            pair = (contender(plan, first), contender(plan, trial))
+            trial = replace(trial, speed=benchmark(store, pair, baseline.processor, rows, plan.benchmark.provisional()))
+            beaten = plan.search.beaten(trial, trials) if isinstance(plan.search, Selective) else ""
+            if beaten:
+                progress.note(f"it is not asked for its answers: {beaten}")
+                return replace(trial, beaten=beaten, diagnosis=aside(lambda: why_slow(store, plan, given, trial)))
         evaluation = evaluate(
             store, runtime, candidate.session, model, baseline.processor, baseline.task, rows, baseline.reference, plan.metric
         )
         trial = replace(trial, evaluation=evaluation)
         if first is None:
             return trial
-        if trial.measurable:
-            pair = (contender(plan, first), contender(plan, trial))
-            trial = replace(trial, speed=benchmark(store, pair, baseline.processor, rows, plan.benchmark.provisional()))
         trial = replace(trial, refusals=refusals(plan, given, first, trial))
         return replace(
             trial,

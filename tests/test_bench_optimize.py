@@ -54,7 +54,7 @@ def test_a_result_is_worked_out_once(home: Path) -> None:
 
 
 def test_the_memory_of_all_processes_counts(tmp_path: Path) -> None:
-    alone = cost([sys.executable, "-c", "held = bytearray(80 * 2**20)"], {}, tmp_path)
+    alone = cost([sys.executable, "-c", "import time; held = bytearray(80 * 2**20); time.sleep(0.3)"], {}, tmp_path)
     both = cost([sys.executable, "-c", GROW], {}, tmp_path)
     assert 80 < alone.peak_mib < 130
     assert both.peak_mib > alone.peak_mib

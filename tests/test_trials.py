@@ -201,6 +201,28 @@ def test_what_concerns_every_candidate_is_raised_all_the_same() -> None:
         aside(full)
 
 
+def test_what_is_far_slower_than_another_that_passes_is_not_asked_for_its_answers(events: list[Event]) -> None:
+    shares = {"quarter": 0.25, "wrong": 0.05, "same": 1.0}
+    recipes = {
+        name: Recipe(passes=(FakePass(share=share, wrong_percent=50 if name == "wrong" else 0),))
+        for name, share in shares.items()
+    }
+    record = searched(plan(recipe={"none": Recipe(), **recipes}, runtime={"fake": FakeRuntime()}))
+    found = {one.candidate.recipe: one for one in record.trials}
+    assert found["same"].evaluation is None
+    assert "fake/quarter, which passes" in found["same"].beaten
+    assert found["same"].speed is not None
+    assert found["quarter"].succeeded
+    assert found["wrong"].refusals, "what is refused beats nothing, however fast it is"
+    assert not found["quarter"].beaten
+    assert any(found["same"].beaten in event.detail for event in events)
+
+
+def test_the_front_wants_the_answers_of_all() -> None:
+    record = searched(plan(search=Grid()))
+    assert all(one.succeeded for one in record.trials)
+
+
 @pytest.mark.parametrize(("worth", "where"), [((), ("fake", "other")), (("other",), ("other",)), (("no",), ("fake", "other"))])
 def test_a_recipe_is_tried_where_it_is_worth_it(worth: tuple[str, ...], where: tuple[str, ...]) -> None:
     made = plan(recipe={"none": Recipe(), "half": Recipe(passes=(FakePass(share=0.5),), runtimes=worth)}, search=Grid())

@@ -91,7 +91,7 @@ def middle(runs: list[dict[str, float]], what: str) -> float:
 
 def made(who: str, job: str, name: str, rows: int) -> Path:
     """What Olive or the lean script makes of the model, for a race: made once."""
-    place = folder() / "made" / name / f"{who}-{job}"
+    place = folder() / "made" / name / f"{who}-{job}-{rows}"
     result = place / ("output/model.onnx" if who == "olive" else "model.xml")
     if not result.exists():
         run(who, job, name, place, rows)

@@ -8,6 +8,7 @@ from pathlib import Path
 from bench.optimize.models import SUBJECTS
 from bench.optimize.recipes import NOT_MEASURED, SIZES, Line
 from bench.optimize.regret import WANTED, WITHIN, Regret
+from bench.optimize.remembered import origins
 from bench.optimize.rows import Row
 from fdpipe import __version__
 from fdpipe.machine import describe_machine
@@ -45,7 +46,15 @@ def _head() -> list[str]:
     made = ", ".join(f"{name} {version(name)}" for name in TOOLS)
     wrote = f"`make bench-optimize` wrote this page on {time.strftime('%Y-%m-%d')}: fdpipe {__version__}, {made}; {where}."
     subjects = [f"- `{name}`: {one.about}; {', '.join(one.metric)}" for name, one in SUBJECTS.items()]
-    return ["# Optimization, measured", "", wrote, "", "The models:", "", *subjects, ""]
+    return ["# Optimization, measured", "", wrote, "", *_origins(), "The models:", "", *subjects, ""]
+
+
+def _origins() -> Iterator[str]:
+    """What is of another day or code than this run, which goes on where the last one ended."""
+    found = origins()
+    if len(found) > 1:
+        told = "; ".join(f"{day}, code `{code}`: {', '.join(names)}" for (day, code), names in found.items())
+        yield from (f"The parts were measured one after the other: {told}.", "")
 
 
 def _reached(rows: Sequence[Row]) -> Iterator[str]:
@@ -63,7 +72,8 @@ def _regrets(regrets: Sequence[Regret]) -> Iterator[str]:
         "",
         f"**{held} of {len(regrets)}** choices take at most {WITHIN - 1:.0%} longer than the best candidate that passes; "
         f"{WANTED} of 40 were wanted. *Best* is of everything: each runtime in each session with each recipe and calibrator, "
-        "and what the searches tried beside. The fastest were measured again in one run, which decides.",
+        "and what the searches tried beside; of `resnet18` and `minilm` each recipe with one of these varied at a time. "
+        "Each search chose by a benchmark of its own; then the fastest were measured again in one run, which decides.",
         "",
         "| model | may lose | candidates | tried by the search | chosen | of the best's time | the best |",
         "|---|---:|---:|---:|---|---:|---|",

@@ -10,7 +10,7 @@ from bench.optimize.given import given, store
 from bench.optimize.models import SUBJECTS
 from bench.optimize.race import on_one_core
 from bench.optimize.remembered import remembered
-from bench.optimize.searching import BUDGET, plan_for
+from bench.optimize.searching import BUDGET, judged, plan_for
 from fdpipe.artifacts import Measured, Trial
 from fdpipe.pipeline import direct, usable_runtimes
 from fdpipe.plan import Budget, Plan
@@ -64,7 +64,8 @@ def _plainly(name: str) -> list[dict[str, Any]]:
 
 @on_one_core()
 def _of(name: str) -> list[Regret]:
-    """The searches take from the store what the exhaustive one has measured; what they try beside it is measured then."""
+    """The searches take from the store what the exhaustive one has measured; what they try beside it is measured then. Each
+    chooses as the line does, by a benchmark of its finalists; what it chose is compared with the best in another."""
     start = given(name)
     gates = {drop: plan_for(name, f"gate.max_drop={drop}", BUDGET) for drop in SUBJECTS[name].drops}
     plan = next(iter(gates.values()))
@@ -73,16 +74,32 @@ def _of(name: str) -> list[Regret]:
         replace(plan, search=Everything(extent=SUBJECTS[name].extent), budget=Budget()), runtimes, store(), start, direct
     )
     own = {drop: search(gate, runtimes, store(), start, direct) for drop, gate in gates.items()}
-    finalists = {drop: list(gates[drop].search.finalists(trials)) for drop, trials in own.items()}
+    chosen = {drop: _chosen(gates[drop], start, trials) for drop, trials in own.items()}
     pool = {one.candidate.name: one for trials in (every, *own.values()) for one in trials if one.measurable}
     wanted = {every[0].candidate.name: every[0]}
     for drop, gate in gates.items():
-        wanted |= {one.candidate.name: one for one in (*_near(gate, start, every[0], list(pool.values())), *finalists[drop])}
+        wanted |= {one.candidate.name: one for one in (*_near(gate, start, every[0], list(pool.values())), *chosen[drop])}
     measured = _race(plan, start, list(wanted.values()))
     return [
-        _regret(name, drop, gate, measured, every, own[drop], finalists[drop], list(wanted.values()))
+        _regret(Asked(name, drop, gate), measured, len(every), len(own[drop]), chosen[drop], list(wanted.values()))
         for drop, gate in gates.items()
     ]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A model under a gate."""
+
+    model: str
+    drop: float
+    plan: Plan
+
+
+def _chosen(plan: Plan, start: Given, trials: Sequence[Trial]) -> list[Trial]:
+    """The one that the line would ship, if it would ship any."""
+    finalists = (trials[0], *_others(trials[0], plan.search.finalists(trials)))
+    _, verdict = judged(plan, start, finalists)
+    return [one for one in finalists if one.candidate.name in verdict.passed[:1]]
 
 
 def _near(plan: Plan, start: Given, first: Trial, trials: Sequence[Trial]) -> list[Trial]:
@@ -104,29 +121,19 @@ def _race(plan: Plan, start: Given, trials: Sequence[Trial]) -> Measured:
 
 
 def _regret(
-    name: str,
-    drop: float,
-    plan: Plan,
-    measured: Measured,
-    every: Sequence[Trial],
-    own: Sequence[Trial],
-    finalists: Sequence[Trial],
-    wanted: Sequence[Trial],
+    asked: Asked, measured: Measured, tried: int, searched: int, shipped: Sequence[Trial], wanted: Sequence[Trial]
 ) -> Regret:
-    """By the gate's own verdict, once on the search's finalists and once on everything that may be the best."""
-    first = every[0]
-    passed, able = (
-        verdict_on(plan.gate, plan.metric, (first, *_others(first, trials)), measured, None, None).passed
-        for trials in (finalists, wanted)
-    )
+    """What was chosen beside the fastest of everything that passes, all as the last race measured them."""
+    plan, first = asked.plan, wanted[0]
+    able = verdict_on(plan.gate, plan.metric, (first, *_others(first, wanted)), measured, None, None).passed
     best = min(able, key=lambda one: _time(measured, one), default="")
-    chosen = passed[0] if passed else ""
+    chosen = shipped[0].candidate.name if shipped else ""
     ratio = _time(measured, chosen) / _time(measured, best) if chosen and best else (1.0 if chosen == best else float("inf"))
     return Regret(
-        model=name,
-        drop=drop,
-        tried=len(every),
-        searched=len(own),
+        model=asked.model,
+        drop=asked.drop,
+        tried=tried,
+        searched=searched,
         chosen=chosen or "nothing",
         best=best or "nothing",
         ratio=ratio,

@@ -29,8 +29,8 @@ class Result:
 
     @property
     def missed(self) -> list[str]:
-        """Each row that was missed, in words."""
-        found = [f"{row.what}: {row.found}, wanted {row.wanted}" for row in self.rows if row.holds is False]
+        """Each row that was missed, or could not be measured, in words."""
+        found = [f"{row.what}: {row.found}, wanted {row.wanted}" for row in self.rows if not row.holds]
         held = sum(one.holds for one in self.regrets)
         if self.regrets and held < WANTED:
             found.append(f"chosen against an exhaustive search: {held} of {len(self.regrets)} within 3 %, wanted {WANTED}")

@@ -257,7 +257,7 @@ class Trial:
     `refusals` are the gate's, on the first impression of its speed. `sensitivity` says where a quantized one loses that the
     gate refused for its quality, `diagnosis` why one is slow. `unmeasured` says why it was made here and its speed, or all of
     it, cannot be measured here. Where it could be run, `unsupported` names the nodes that its runtime's devices leave to the
-    processor.
+    processor. `beaten` says why its answers were not asked for: its first impression was far slower than another's that passed.
     """
 
     candidate: Candidate
@@ -272,6 +272,7 @@ class Trial:
     diagnosis: Diagnosis | None = None
     unsupported: tuple[Unsupported, ...] = ()
     unmeasured: str = ""
+    beaten: str = ""
 
     @property
     def succeeded(self) -> bool:

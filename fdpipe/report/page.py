@@ -171,7 +171,7 @@ def _untried(record: Record) -> list[tuple[str, str]]:
     failed = [
         (trial.candidate.name, trial.unmeasured or trial.reason or "no reason was given")
         for trial in record.trials
-        if not trial.succeeded
+        if not (trial.succeeded or trial.beaten)
     ]
     return [(f"runtime {name}", reason) for name, reason in record.skipped_runtimes.items()] + failed
 

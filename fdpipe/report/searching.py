@@ -77,7 +77,7 @@ def _turn(record: Record, trial: Trial, metric: str) -> tuple[str, ...]:
 
 def _came_of(record: Record, trial: Trial) -> str:
     against = [f"{result.check}: {result.reason}" for result in refusals(record, trial)]
-    return "; ".join(against) or trial.unmeasured or trial.reason or state(record, trial).value
+    return "; ".join(against) or trial.unmeasured or trial.beaten or trial.reason or state(record, trial).value
 
 
 def _nodes(found: Sensitivity) -> Table:

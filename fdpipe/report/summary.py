@@ -58,7 +58,7 @@ def _candidate(record: Record, trial: Trial) -> dict[str, Any]:
         "recipe": trial.candidate.recipe,
         "session": trial.candidate.session,
         "state": state(record, trial),
-        "reason": trial.reason,
+        "reason": trial.reason or trial.beaten or None,
         "digest": trial.artifact and trial.artifact.digest,
         "size_bytes": trial.artifact and trial.artifact.size_bytes,
         "quality": evaluation and evaluation.quality,

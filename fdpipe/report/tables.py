@@ -83,6 +83,8 @@ def state(record: Record, trial: Trial) -> State:
     name = trial.candidate.name
     if trial.unmeasured:
         return State.NOT_MEASURED
+    if trial.beaten:
+        return State.NO_FINALIST
     if not trial.succeeded:
         return State.FAILED
     if record.release is not None and record.release.candidate.name == name:

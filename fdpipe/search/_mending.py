@@ -8,10 +8,8 @@ from fdpipe.artifacts import Aspect, Candidate, Trial
 from fdpipe.interfaces import Proposal, Space
 from fdpipe.search._fallback import Ground, Seen, next_floats
 from fdpipe.search._fitting import products
-from fdpipe.search._standing import against, best, excess, is_hopeless, is_lossy, is_right, ratio
+from fdpipe.search._standing import GAINS, against, best, excess, is_hopeless, is_lossy, is_right, ratio
 
-GAINS = 0.97
-"""What is quantized whole must take less than this share of the best's time: with floats in it, it will take more."""
 SLOW_ROUNDS = 4
 """The rounds for what is not faster even when it is quantized whole, but has nodes that do not pay."""
 LITTLE = 0.1

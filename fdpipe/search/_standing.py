@@ -7,6 +7,12 @@ from fdpipe.artifacts import Aspect, CheckResult, Interval, Trial
 
 HOPELESS = 1.5
 """What surely takes more than this share of the baseline's time, at every batch size, is given up."""
+GAINS = 0.97
+"""What was refused for its answers must take less than this share of the best's time to be mended: whatever mends it, it will
+take no less."""
+BEATEN = 2.0
+"""What surely takes so many times as long as another that passes, at every batch size, is not asked for its answers: less may
+be made up by another session, which is only found for what was evaluated."""
 
 
 def by_batch(trial: Trial) -> dict[int, Interval]:
@@ -30,6 +36,18 @@ def is_hopeless(trial: Trial) -> bool:
     """Whether it is surely far slower than the baseline, whatever the batch."""
     ratios = by_batch(trial).values()
     return bool(ratios) and all(one.low > HOPELESS for one in ratios)
+
+
+def beaten(trial: Trial, trials: Sequence[Trial]) -> str:
+    """Which of those that pass is surely `BEATEN` times as fast at every batch size, in words; empty where none is."""
+    ratios = by_batch(trial)
+    for other in sorted((one for one in trials[1:] if is_passing(one)), key=ratio):
+        fastest = by_batch(other)
+        if ratios and all(batch in fastest and one.low > BEATEN * fastest[batch].middle for batch, one in ratios.items()):
+            return (
+                f"it takes {ratio(trial):.2f} of the baseline's time, {other.candidate.name}, which passes, {ratio(other):.2f}"
+            )
+    return ""
 
 
 def against(trial: Trial, *aspects: Aspect) -> tuple[CheckResult, ...]:

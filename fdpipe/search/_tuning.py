@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from fdpipe.artifacts import Candidate, Trial
 from fdpipe.interfaces import Proposal, Session, Space
 from fdpipe.search._fitting import fits
-from fdpipe.search._standing import best, excess, is_hopeless, is_lossy, is_right, ratio
+from fdpipe.search._standing import GAINS, best, excess, is_hopeless, is_lossy, is_right, ratio
 
 TUNABLE = 1.4
-"""Another session or calibrator is not tried for what takes so many times as long as the best that passes."""
+"""Another session is not tried for what takes so many times as long as the best that passes."""
 FOLLOWS = 2.0
 """The same for a session that has proved itself with another candidate."""
 BETTER = 0.99
@@ -22,7 +22,7 @@ def other_calibrators(space: Space, trials: Sequence[Trial]) -> Iterator[Proposa
         one = trial.candidate
         if one.calibrator or not is_lossy(trial) or is_hopeless(trial) or one.recipe not in space.recipes:
             continue
-        if promise(trial, trials) > TUNABLE or any(is_right(other) for other in trials if _same(one, other.candidate)):
+        if promise(trial, trials) > GAINS or any(is_right(other) for other in trials if _same(one, other.candidate)):
             continue
         for name in space.recipes[one.recipe].calibrators:
             candidate = Candidate(runtime=one.runtime, recipe=one.recipe, session=one.session, calibrator=name)
@@ -30,13 +30,14 @@ def other_calibrators(space: Space, trials: Sequence[Trial]) -> Iterator[Proposa
 
 
 def other_sessions(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
-    """For each runtime the other sessions: all of them for its fastest candidate in float and its fastest quantized one, and
-    for the others those that have proved themselves."""
+    """For each runtime the other sessions: all of them for its fastest candidate in float and its fastest quantized one, a
+    right one before one that is still to be mended, and for the others those that have proved themselves."""
     for runtime, sessions in space.runtimes.items():
         others = [one for one in sessions[1:] if fits(space, one)]
         field = [trial for trial in _field(space, trials) if trial.candidate.runtime == runtime]
         for quantized in (False, True):
             kind = [trial for trial in field if _quantizes(space, trial) is quantized]
+            kind = sorted(kind, key=lambda trial: not (is_right(trial) and promise(trial, trials) <= TUNABLE))
             for leader in kind[:1]:
                 if promise(leader, trials) <= TUNABLE:
                     yield from (_in(leader, one, "the runtime's fastest of its kind") for one in others)

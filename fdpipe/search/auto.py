@@ -9,7 +9,7 @@ from fdpipe.interfaces import Proposal, Space
 from fdpipe.search._fitting import first_round
 from fdpipe.search._mending import mended, mended_so_far, relieved
 from fdpipe.search._parts import by_rows
-from fdpipe.search._standing import excess, is_passing, overall, ratio
+from fdpipe.search._standing import beaten, excess, is_passing, overall, ratio
 from fdpipe.search._tuning import other_calibrators, other_sessions
 
 TYPICAL_ROUNDS = 6
@@ -58,6 +58,10 @@ class Auto:
         known = {one.candidate.name for found in self._rounds(space, trials) for one in found} - tried
         sets = [mended_so_far(one.candidate, trials) for one in mended(space, trials, self.max_rounds)]
         return len(known) + sum(max(min(TYPICAL_ROUNDS, self.max_rounds) - 1 - count, 0) for count in sets)
+
+    def beaten(self, trial: Trial, trials: Sequence[Trial]) -> str:
+        """By one that passes and is far faster at every batch size."""
+        return beaten(trial, trials)
 
     def finalists(self, trials: Sequence[Trial]) -> Sequence[Trial]:
         """The fastest that the gate has nothing against, with those that cannot be told from the fastest; where it has

@@ -104,13 +104,29 @@ def test_what_is_hopeless_leaves_early() -> None:
 
 def test_other_calibrators_until_one_passes() -> None:
     def truth(one: Candidate) -> Truth:
-        return replace(SOUND, loss=0.5 if one.recipe == "static" and one.calibrator != "mse" else 0.0)
+        if one.recipe != "static":
+            return SOUND
+        ratio = 0.5 if one.runtime == "ort" else 0.4
+        return Truth(ratios={1: ratio, 8: ratio}, loss=0.0 if one.calibrator == "mse" else 0.5)
 
     world = World(truth=truth)
     tried = names(world.searched(Auto()))
     assert {"ort/static+mse", "vino/static+mse"} <= set(tried)
     assert not any("entropy" in name for name in tried)
     assert any("quality is 0.500" in why for why in world.whys)
+
+
+def test_other_calibrators_only_where_they_could_make_it_the_fastest() -> None:
+    world = World(truth=lambda one: replace(SOUND, loss=0.5 if one.recipe == "static" else 0.0))
+    assert not any("+" in name for name in names(world.searched(Auto())))
+
+
+def test_a_right_one_leads_to_the_sessions_before_a_faster_one_that_is_not() -> None:
+    def truth(one: Candidate) -> Truth:
+        base, loss = {"static": (0.5, 0.5), "dynamic": (0.52, 0.0)}.get(one.recipe, (0.9, 0.0))
+        return Truth(ratios=dict.fromkeys((1, 8), base * (0.8 if "precision" in one.session else 1.0)), loss=loss)
+
+    assert "vino/dynamic[precision=bf16]" in names(World(truth=truth).searched(Auto()))
 
 
 # --- the fallback -----------------------------------------------------------------------------------------------------
