@@ -247,6 +247,14 @@ class Search(Protocol):
 
 
 @runtime_checkable
+class Indifferent(Protocol):
+    """A runtime some of whose session settings change no answer, not by a single bit: only where memory comes from, say. Two
+    sessions that differ in nothing else are evaluated once."""
+
+    indifferent: ClassVar[tuple[str, ...]]
+
+
+@runtime_checkable
 class Foreseeing(Protocol):
     """A search that can say how much is still to come beside what it proposes now."""
 

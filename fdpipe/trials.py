@@ -26,7 +26,7 @@ from fdpipe.artifacts import (
 )
 from fdpipe.clock import Clock
 from fdpipe.errors import FdpipeError, MissingExtra, NotApplicable, StageError, StoreError
-from fdpipe.interfaces import Choice, Delegator, Foreseeing, Need, Profiler, Runtime, Selective, Session, Space
+from fdpipe.interfaces import Choice, Delegator, Foreseeing, Indifferent, Need, Profiler, Runtime, Selective, Session, Space
 from fdpipe.machine import describe_machine
 from fdpipe.plan import Plan, Recipe, Unmeasured
 from fdpipe.stages.benchmark import Contender, benchmark, nothing_measured
@@ -206,8 +206,9 @@ class Attempt:
             if beaten:
                 progress.note(f"it is not asked for its answers: {beaten}")
                 return replace(trial, beaten=beaten, diagnosis=aside(lambda: why_slow(store, plan, given, trial)))
+        session = answering(runtime, candidate.session)
         evaluation = evaluate(
-            store, runtime, candidate.session, model, baseline.processor, baseline.task, rows, baseline.reference, plan.metric
+            store, runtime, session, model, baseline.processor, baseline.task, rows, baseline.reference, plan.metric
         )
         trial = replace(trial, evaluation=evaluation)
         if first is None:
@@ -218,6 +219,12 @@ class Attempt:
             sensitivity=aside(lambda: where_it_loses(store, plan, given, trial)),
             diagnosis=aside(lambda: why_slow(store, plan, given, trial)),
         )
+
+
+def answering(runtime: Runtime, session: Session) -> Session:
+    """What of the session the answers may depend on."""
+    other = runtime.indifferent if isinstance(runtime, Indifferent) else ()
+    return {key: value for key, value in session.items() if key not in other}
 
 
 def aside(find: Callable[[], T | None]) -> T | None:

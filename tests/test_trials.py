@@ -15,12 +15,13 @@ from fdpipe.interfaces import Evidence, Proposal, Space
 from fdpipe.pipeline import run
 from fdpipe.plan import Budget, Plan, Recipe
 from fdpipe.progress import Event
+from fdpipe.runtime.onnxruntime import OnnxRuntime
 from fdpipe.search.auto import Auto
 from fdpipe.search.grid import Grid
 from fdpipe.stages.survey import Survey
 from fdpipe.testing import FakeCalibrator, FakePass, FakeQuantizer, FakeRuntime
 from fdpipe.testing.rehearsal import Rehearsal, fake_plan
-from fdpipe.trials import aside, space_of
+from fdpipe.trials import answering, aside, space_of
 
 SHARES = {"slower": 2.0, "same": 1.0, "half": 0.5, "quarter": 0.25}
 
@@ -216,6 +217,12 @@ def test_what_is_far_slower_than_another_that_passes_is_not_asked_for_its_answer
     assert found["wrong"].refusals, "what is refused beats nothing, however fast it is"
     assert not found["quarter"].beaten
     assert any(found["same"].beaten in event.detail for event in events)
+
+
+def test_sessions_that_answer_alike_are_evaluated_once() -> None:
+    less, busy, more = {"threads": 1, "arena": False}, {"threads": 1, "spinning": True}, {"threads": 2}
+    assert answering(OnnxRuntime(), less) == answering(OnnxRuntime(), busy) != answering(OnnxRuntime(), more)
+    assert answering(FakeRuntime(), {"threads": 1}) == {"threads": 1}
 
 
 def test_the_front_wants_the_answers_of_all() -> None:

@@ -19,6 +19,7 @@ class OnnxRuntime:
 
     packages: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu")
     kinds: ClassVar[tuple[str, ...]] = ("onnx",)
+    indifferent: ClassVar[tuple[str, ...]] = ("arena", "memory_pattern", "spinning")
 
     provider: str = CPU
     extra: str = ""

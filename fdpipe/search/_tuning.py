@@ -31,7 +31,14 @@ def other_calibrators(space: Space, trials: Sequence[Trial]) -> Iterator[Proposa
 
 def other_sessions(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
     """For each runtime the other sessions: all of them for its fastest candidate in float and its fastest quantized one, a
-    right one before one that is still to be mended, and for the others those that have proved themselves."""
+    right one before one that is still to be mended, and for the others those that have proved themselves. Those of the
+    fastest candidates come first."""
+    found = sorted(_other_sessions(space, trials), key=lambda pair: promise(pair[0], trials))
+    yield from (proposal for _, proposal in found)
+
+
+def _other_sessions(space: Space, trials: Sequence[Trial]) -> Iterator[tuple[Trial, Proposal]]:
+    """Each with the trial that it is another session for."""
     for runtime, sessions in space.runtimes.items():
         others = [one for one in sessions[1:] if fits(space, one)]
         field = [trial for trial in _field(space, trials) if trial.candidate.runtime == runtime]
@@ -40,11 +47,16 @@ def other_sessions(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
             kind = sorted(kind, key=lambda trial: not (is_right(trial) and promise(trial, trials) <= TUNABLE))
             for leader in kind[:1]:
                 if promise(leader, trials) <= TUNABLE:
-                    yield from (_in(leader, one, "the runtime's fastest of its kind") for one in others)
+                    yield from ((leader, _in(leader, one, "the runtime's fastest of its kind")) for one in others)
             for follower in kind[1:]:
                 if promise(follower, trials) <= FOLLOWS:
                     proved = [one for one in others if _gain(kind[0], one, trials) <= BETTER]
-                    yield from (_in(follower, one, f"it helped {kind[0].candidate.name}") for one in proved)
+                    yield from ((follower, _in(follower, one, f"it helped {kind[0].candidate.name}")) for one in proved)
+
+
+def is_tuned(space: Space, one: Candidate) -> bool:
+    """Whether it is one of `other_sessions`."""
+    return not one.floats and not one.parts and one.session != space.runtimes.get(one.runtime, ({},))[0]
 
 
 def plain(space: Space, trials: Sequence[Trial]) -> Iterator[Trial]:

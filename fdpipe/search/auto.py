@@ -10,7 +10,7 @@ from fdpipe.search._fitting import first_round
 from fdpipe.search._mending import mended, mended_so_far, relieved
 from fdpipe.search._parts import by_rows
 from fdpipe.search._standing import beaten, excess, is_passing, overall, ratio
-from fdpipe.search._tuning import other_calibrators, other_sessions
+from fdpipe.search._tuning import is_tuned, other_calibrators, other_sessions
 
 TYPICAL_ROUNDS = 6
 """So many sets of floats are mostly tried for a recipe that needs some."""
@@ -45,12 +45,18 @@ class Auto:
 
     def _rounds(self, space: Space, trials: Sequence[Trial]) -> Iterator[Sequence[Proposal]]:
         yield list(first_round(space, trials))
-        yield list(other_sessions(space, trials))
-        yield mended(space, trials, self.max_rounds)
+        yield from self._in_turn(space, trials)
         yield list(other_calibrators(space, trials))
         yield list(relieved(space, trials))
         if not any(trial.candidate.parts for trial in trials):
             yield by_rows(space, trials)
+
+    def _in_turn(self, space: Space, trials: Sequence[Trial]) -> list[Sequence[Proposal]]:
+        """Other sessions, and sets of nodes in float: whichever had fewer trials, since neither may take all of the time."""
+        floats = sum(bool(one.candidate.floats) for one in trials)
+        sessions = sum(is_tuned(space, one.candidate) for one in trials)
+        either: list[Sequence[Proposal]] = [mended(space, trials, self.max_rounds), list(other_sessions(space, trials))]
+        return either if floats <= sessions else either[::-1]
 
     def outlook(self, space: Space, trials: Sequence[Trial]) -> int:
         """All rounds' proposals from what is known now; the fallback's come one by one, and so they are guessed."""
