@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from bench.optimize.fallback import FLOOR, Fallback
 from bench.optimize.models import SUBJECTS
 from bench.optimize.recipes import NOT_MEASURED, SIZES, Line
 from bench.optimize.regret import WANTED, WITHIN, Regret
@@ -30,14 +31,14 @@ medians of a first impression in milliseconds at batch {", ".join(map(str, SIZES
 nothing else. What cannot be run on the machine of this page is *{NOT_MEASURED}*."""
 
 
-def page(rows: Sequence[Row], regrets: Sequence[Regret], lines: Sequence[Line]) -> str:
+def page(rows: Sequence[Row], fallback: Fallback | None, regrets: Sequence[Regret], lines: Sequence[Line]) -> str:
     """The whole page."""
-    return "\n".join([*_head(), tables(rows, regrets, lines)])
+    return "\n".join([*_head(), tables(rows, fallback, regrets, lines)])
 
 
-def tables(rows: Sequence[Row], regrets: Sequence[Regret], lines: Sequence[Line]) -> str:
+def tables(rows: Sequence[Row], fallback: Fallback | None, regrets: Sequence[Regret], lines: Sequence[Line]) -> str:
     """What is on it."""
-    return "\n".join([*_reached(rows), *_regrets(regrets), *_recipes(lines), ""])
+    return "\n".join([*_reached(rows), *_fallback(fallback), *_regrets(regrets), *_recipes(lines), ""])
 
 
 def _head() -> list[str]:
@@ -63,6 +64,28 @@ def _reached(rows: Sequence[Row]) -> Iterator[str]:
         mark = {True: "✓", False: "✗", None: NOT_MEASURED}[row.holds]
         yield f"| {row.what} | {row.wanted} | {row.found} | {mark} | {row.peers} |"
     yield ""
+
+
+def _fallback(found: Fallback | None) -> Iterator[str]:
+    if found is None:
+        return
+    yield from (
+        "## Where 8 bits lose too much",
+        "",
+        f"MiniLM on ONNX Runtime alone, overlap at least {FLOOR}: `naive` is what `quantize_static` makes by itself. "
+        f"Trial by trial, each with the search's own words for why; chosen was {found.chosen}.",
+        "",
+        "| candidate | why | overlap | of the baseline's time | against it |",
+        "|---|---|---:|---:|---|",
+    )
+    for one in found.turns:
+        figures = [_thousandths(one.quality), _thousandths(one.ratio)]
+        yield f"| {one.candidate} | {one.why} | {' | '.join(figures)} | {one.against or 'nothing'} |"
+    yield ""
+
+
+def _thousandths(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _regrets(regrets: Sequence[Regret]) -> Iterator[str]:
