@@ -1,4 +1,4 @@
-"""What a search does about 8 bits that lose too much: MiniLM on ONNX Runtime, as its defaults quantize it and as fdpipe does."""
+"""What a search does about 8 bits that lose too much: MiniLM on ONNX Runtime, as its defaults quantize it and as we do."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
