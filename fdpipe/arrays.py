@@ -52,10 +52,10 @@ def save_arrays(path: Path, arrays: Batch) -> str:
     return array_digest(texts)
 
 
-def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read an npz file; nothing in it is ever unpickled."""
+def load_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
+    """Read an npz file, or those arrays of it that have these names; nothing in it is ever unpickled."""
     with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+        return {name: archive[name] for name in archive.files if name in names or not names}
 
 
 def label_of(answers: Batch) -> np.ndarray | None:

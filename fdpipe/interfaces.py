@@ -28,6 +28,7 @@ from fdpipe.artifacts import (
     Ranges,
     Release,
     SourceModel,
+    Stress,
     Task,
     TensorSpec,
     Trial,
@@ -342,10 +343,54 @@ class Metric(Protocol):
         """The figure over all rows; `labels` are the original's answers where `needs_labels` is false."""
 
 
+@runtime_checkable
+class Rowwise(Protocol):
+    """A metric that is the mean of one figure for each row: what it loses can be judged by exact and quick statistics. `bounds`
+    are the least and the greatest figure that a row can have, infinite where there is none."""
+
+    bounds: ClassVar[tuple[float, float]]
+
+    def of_rows(self, answers: Batch, labels: np.ndarray) -> np.ndarray:
+        """float64 of shape (rows,), whose mean is the score."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """Two models' answers to the same rows: `before` those of the original or of what is deployed, `after` the candidate's.
+    `labels` are the true ones, None where there are none; `own` the original's answers as labels, by which a metric judges
+    that needs none."""
+
+    before: Batch
+    after: Batch
+    labels: np.ndarray | None
+    own: np.ndarray | None
+
+
+@runtime_checkable
+class Slicer(Protocol):
+    """slicer/: groups of evaluation rows, none of which may lose much."""
+
+    def slices(self, examples: Examples) -> Mapping[str, np.ndarray]:
+        """By a slice's name the rows in it, bool of shape (rows,); a row may be in several, or in none. `NotApplicable` for
+        rows that have not what it slices by."""
+
+
+@runtime_checkable
+class Corruption(Protocol):
+    """corruption/: what may befall the rows of a caller."""
+
+    def corrupt(self, features: Batch, random: np.random.Generator) -> dict[str, np.ndarray]:
+        """The rows so corrupted, in the same shapes and dtypes; `NotApplicable` for rows that cannot be."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
     """What the gate knows of one candidate. `directions` says for each metric whether more is better; the incumbent is
-    the release now deployed for this target, evaluated on the same rows."""
+    the release now deployed for this target, evaluated on the same rows.
+
+    `beside_original` and `beside_incumbent` are the answers row by row, `slices` the rows of each slice. `stress` is what
+    became of it on corrupted rows: None on a first impression, when nothing of the kind was asked yet.
+    """
 
     candidate: Candidate
     is_baseline: bool
@@ -354,6 +399,11 @@ class Evidence:
     directions: Mapping[str, bool]
     incumbent: Evaluation | None
     incumbent_release: str | None
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    beside_original: Paired | None = None
+    beside_incumbent: Paired | None = None
+    slices: Mapping[str, np.ndarray] = field(default_factory=dict)
+    stress: tuple[Stress, ...] | None = None
 
 
 @runtime_checkable

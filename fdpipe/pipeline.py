@@ -70,7 +70,8 @@ def run(
     measured = nothing_measured(trials[0].candidate)
     if contenders:
         measured = call(benchmark, store, contenders, baseline.processor, data.evaluation, plan.benchmark)
-    verdict = call(judge, store, plan.gate, plan.metric, judged, measured, incumbent, live_digest, plan.unmeasured)
+    beside = given.beside(plan.slicer)
+    verdict = call(judge, store, plan.gate, plan.metric, judged, measured, beside, {}, plan.unmeasured)
 
     record = Record(
         model=ref, target=plan.target.name, baseline=baseline, data=data, trials=tuple(trials), measured=measured,

@@ -18,6 +18,7 @@ from fdpipe.interfaces import (
     Calibrator,
     Check,
     Converter,
+    Corruption,
     Dataset,
     Deployer,
     Metric,
@@ -27,6 +28,7 @@ from fdpipe.interfaces import (
     Processor,
     Runtime,
     Search,
+    Slicer,
     Source,
 )
 
@@ -41,12 +43,19 @@ class Orchestrator(StrEnum):
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """A hardware profile. `runtimes` are those that it allows; `measured_on` the machines whose speed is its own, in the words
-    of `uname -m`: on any other, what was made for it is evaluated and its speed is not measured. None is any machine."""
+    of `uname -m`: on any other, what was made for it is evaluated and its speed is not measured. None is any machine.
+
+    `price_per_hour` is what it costs, in `currency`; `tdp_watts` the thermal design power of its processor, by which energy is
+    estimated where no counter can be read. Both are declared by who knows them; None is unknown.
+    """
 
     name: str
     runtimes: tuple[str, ...]
     description: str = ""
     measured_on: tuple[str, ...] = ()
+    price_per_hour: float | None = None
+    currency: str = "USD"
+    tdp_watts: float | None = None
 
     def __post_init__(self) -> None:
         """A name that can be part of a service's name and of an alias."""
@@ -54,6 +63,10 @@ class Target:
             raise ValueError("name must begin with a letter or digit and have only these, '_', '-' and '.'")
         if not self.runtimes:
             raise ValueError("runtimes must name at least one")
+        for name in ("price_per_hour", "tdp_watts"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"{name} must be above 0, or null")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +206,11 @@ class Benchmark:
     """How speed is measured. `seconds` is the budget for each batch size of one benchmark, `trial_seconds` that of a
     provisional one; `threads` is for each candidate, and 0 means every core that this process may use; `memory` asks for
     each candidate's peak memory, in a process of its own. `impression` is for a trial's first: of slow models it takes the
-    fewest calls that can be compared, and of hopeless ones no large batches."""
+    fewest calls that can be compared, and of hopeless ones no large batches.
+
+    A run ends where every ratio's interval is decided: narrower than `precision` (0.02 is 2 % from end to end), or beyond 1.
+    `lengths` are those of sequences to measure, for models with an axis of tokens; none means the rows as they are.
+    """
 
     batch_sizes: tuple[int, ...] = (1, 8, 32)
     seconds: float = 2.0
@@ -204,6 +221,8 @@ class Benchmark:
     seed: int = 0
     memory: bool = True
     impression: bool = False
+    precision: float = 0.02
+    lengths: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Ranges."""
@@ -215,6 +234,8 @@ class Benchmark:
             raise ValueError("confidence must be from 0.5 to below 1")
         if not 0 <= self.threads <= 1024 or self.warmup_calls < 0:
             raise ValueError("threads must be from 0 to 1024, and warmup_calls not negative")
+        if not 0 < self.precision < 1 or any(length < 1 for length in self.lengths):
+            raise ValueError("precision must be above 0 and below 1, and lengths whole numbers from 1")
 
     def provisional(self) -> "Benchmark":
         """The settings for a trial's first impression."""
@@ -260,6 +281,8 @@ class Plan:
     gate: Mapping[str, Check]
     deployer: Deployer
     monitor: Mapping[str, Monitor] = field(default_factory=dict)
+    slicer: Mapping[str, Slicer] = field(default_factory=dict)
+    corruption: Mapping[str, Corruption] = field(default_factory=dict)
     conversion: Conversion = Conversion()
     parity: Tolerance = Tolerance()
     budget: Budget = Budget()

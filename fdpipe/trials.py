@@ -26,7 +26,19 @@ from fdpipe.artifacts import (
 )
 from fdpipe.clock import Clock
 from fdpipe.errors import FdpipeError, MissingExtra, NotApplicable, StageError, StoreError
-from fdpipe.interfaces import Choice, Delegator, Foreseeing, Indifferent, Need, Profiler, Runtime, Selective, Session, Space
+from fdpipe.interfaces import (
+    Choice,
+    Delegator,
+    Foreseeing,
+    Indifferent,
+    Need,
+    Profiler,
+    Runtime,
+    Selective,
+    Session,
+    Slicer,
+    Space,
+)
 from fdpipe.machine import describe_machine
 from fdpipe.plan import Plan, Recipe, Unmeasured
 from fdpipe.stages.benchmark import Contender, benchmark, nothing_measured
@@ -34,7 +46,7 @@ from fdpipe.stages.calibrate import calibrate
 from fdpipe.stages.combine import Part, combine
 from fdpipe.stages.diagnose import diagnose
 from fdpipe.stages.evaluate import evaluate
-from fdpipe.stages.judge import verdict_on
+from fdpipe.stages.judge import Beside, verdict_on
 from fdpipe.stages.locate import locate
 from fdpipe.stages.optimize import optimize, quantize
 from fdpipe.stages.original import NATIVE, original
@@ -63,6 +75,13 @@ class Given:
     data: Data
     incumbent: Evaluation | None = None
     incumbent_release: str | None = None
+
+    def beside(self, slicer: Mapping[str, Slicer]) -> Beside:
+        """What the gate judges candidates beside."""
+        return Beside(
+            rows=self.data.evaluation, task=self.baseline.task, reference=self.baseline.reference, slicer=slicer,
+            incumbent=self.incumbent, incumbent_release=self.incumbent_release,
+        )  # fmt: skip
 
 
 def search(plan: Plan, runtimes: Mapping[str, Runtime], store: Store, given: Given, call: Call) -> list[Trial]:
@@ -307,12 +326,13 @@ def quantized(store: Store, recipe: Recipe, model: Artifact, given: Given) -> tu
 
 
 def refusals(plan: Plan, given: Given, first: Trial, trial: Trial) -> tuple[CheckResult, ...]:
-    """What the gate has against the candidate, by its first impression."""
+    """What the gate has against the candidate, by its first impression, which need not decide about its speed."""
     speed = trial.speed or nothing_measured(first.candidate)
-    verdict = verdict_on(
-        plan.gate, plan.metric, (first, trial), speed, given.incumbent, given.incumbent_release, Unmeasured.ALLOW
-    )
-    return tuple(one for one in verdict.results if one.candidate == trial.candidate.name and one.outcome is not Outcome.PASS)
+    beside = given.beside(plan.slicer)
+    verdict = verdict_on(plan.gate, plan.metric, (first, trial), speed, beside, None, Unmeasured.ALLOW)
+    own = [one for one in verdict.results if one.candidate == trial.candidate.name]
+    undecided = [one for one in own if one.aspect is Aspect.SPEED and one.outcome is Outcome.INCONCLUSIVE]
+    return tuple(one for one in own if one.outcome is not Outcome.PASS and one not in undecided)
 
 
 def where_it_loses(store: Store, plan: Plan, given: Given, trial: Trial) -> Sensitivity | None:

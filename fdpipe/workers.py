@@ -43,6 +43,8 @@ ROOMS: Mapping[str, type] = {
     "gate": interfaces.Check,
     "deployer": interfaces.Deployer,
     "monitor": interfaces.Monitor,
+    "slicer": interfaces.Slicer,
+    "corruption": interfaces.Corruption,
 }
 """Each room's word (its folder in fdpipe/, conf/ and tests/) and the Protocol that its workers satisfy."""
 

@@ -7,6 +7,7 @@ import pytest
 
 from bench.optimize import page
 from bench.optimize.everything import Everything, Extent
+from bench.optimize.fallback import Fallback, Turn
 from bench.optimize.processes import cost
 from bench.optimize.recipes import Line
 from bench.optimize.regret import Regret
@@ -73,7 +74,7 @@ def test_each_row_that_was_missed_is_named() -> None:
         Row(what="absent", wanted="≥ 2 ×", found="–", holds=None),
     ]
     near = [regret(1.0)] * 38 + [regret(1.2)] * 2
-    assert Result(rows=rows, regrets=near).missed == ["slow: 1 ×, wanted ≥ 2 ×"]
+    assert Result(rows=rows, regrets=near).missed == ["slow: 1 ×, wanted ≥ 2 ×", "absent: –, wanted ≥ 2 ×"]
     assert "37 of 40" in Result(regrets=[*near[1:], regret(1.031)]).missed[0]
 
 
@@ -86,14 +87,26 @@ def test_words_that_mean_nothing_are_refused(capsys: pytest.CaptureFixture[str])
     assert "rows" in capsys.readouterr().err
 
 
+TURN = Turn(candidate="a/naive", why="8 bits", quality=0.5, ratio=1.2, against="lost 0.5")
+MENDED = Turn(candidate="a/static-3#abcdef[threads=1]", why="lost", quality=0.95, ratio=0.7, against="")
+FALLBACK = Fallback(turns=(TURN, MENDED), chosen=MENDED.candidate)
+
+
+def test_a_fallback_shows_a_refusal_and_what_passes_for_it() -> None:
+    assert not FALLBACK.missed
+    assert FALLBACK.turns[:1] == (TURN,)
+    assert Fallback(turns=(TURN,), chosen="").missed == ["no candidate with nodes in float passes"]
+    assert Fallback(turns=(MENDED,), chosen="").missed == ["the naive candidate was not refused"]
+
+
 def test_the_tables_have_as_many_cells_as_heads() -> None:
     lines = [
         Line(model="m", target="cpu", candidate="a/none", quality="0.9", latencies_ms=(0.5, None, 123.4), verdict="passes"),
         Line(model="m", target="gpu", candidate="–", quality="–", verdict="not measured: no device"),
     ]
-    text = page.tables([Row(what="w", wanted="x", found="y", holds=False, peers="z")], [regret(1.2)], lines)
+    text = page.tables([Row(what="w", wanted="x", found="y", holds=False, peers="z")], FALLBACK, [regret(1.2)], lines)
     found = [part for part in text.split("\n\n") if part.startswith("|")]
-    assert len(found) == 3
+    assert len(found) == 4
     for table in found:
         assert len({line.count("|") for line in table.splitlines()}) == 1
     assert "| w | x | y | ✗ | z |" in text

@@ -119,7 +119,7 @@ def test_each_setting_is_explained(path: Path) -> None:
 
 @pytest.mark.parametrize("group", [group for group in GROUPS if group != "gate"])
 def test_a_list_group_says_its_package(group: str) -> None:
-    several = {"converter", "processor", "runtime", "recipe", "metric", "monitor"}
+    several = {"converter", "processor", "runtime", "recipe", "metric", "monitor", "slicer", "corruption"}
     for path in (CONF / group).glob("*.yaml"):
         first = path.read_text().partition("\n")[0]
         wanted = f"# @package {group}.{path.stem}" if group in several else "# @package _global_" if group == "target" else None

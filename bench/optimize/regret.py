@@ -81,7 +81,7 @@ def _of(name: str) -> list[Regret]:
         wanted |= {one.candidate.name: one for one in (*_near(gate, start, every[0], list(pool.values())), *chosen[drop])}
     measured = _race(plan, start, list(wanted.values()))
     return [
-        _regret(Asked(name, drop, gate), measured, len(every), len(own[drop]), chosen[drop], list(wanted.values()))
+        _regret(Asked(name, drop, gate), start, measured, (len(every), len(own[drop])), chosen[drop], list(wanted.values()))
         for drop, gate in gates.items()
     ]
 
@@ -121,19 +121,19 @@ def _race(plan: Plan, start: Given, trials: Sequence[Trial]) -> Measured:
 
 
 def _regret(
-    asked: Asked, measured: Measured, tried: int, searched: int, shipped: Sequence[Trial], wanted: Sequence[Trial]
+    asked: Asked, start: Given, measured: Measured, counts: tuple[int, int], shipped: Sequence[Trial], wanted: Sequence[Trial]
 ) -> Regret:
     """What was chosen beside the fastest of everything that passes, all as the last race measured them."""
     plan, first = asked.plan, wanted[0]
-    able = verdict_on(plan.gate, plan.metric, (first, *_others(first, wanted)), measured, None, None).passed
+    able = verdict_on(plan.gate, plan.metric, (first, *_others(first, wanted)), measured, start.beside(plan.slicer), {}).passed
     best = min(able, key=lambda one: _time(measured, one), default="")
     chosen = shipped[0].candidate.name if shipped else ""
     ratio = _time(measured, chosen) / _time(measured, best) if chosen and best else (1.0 if chosen == best else float("inf"))
     return Regret(
         model=asked.model,
         drop=asked.drop,
-        tried=tried,
-        searched=searched,
+        tried=counts[0],
+        searched=counts[1],
         chosen=chosen or "nothing",
         best=best or "nothing",
         ratio=ratio,

@@ -70,4 +70,5 @@ def judged(plan: Plan, start: Given, trials: Sequence[Trial]) -> tuple[Measured,
     """These measured beside each other, and the gate's verdict on them."""
     contenders = tuple(contender(plan, trial) for trial in trials if trial.measurable)
     measured = benchmark(store(), contenders, start.baseline.processor, start.data.evaluation, plan.benchmark)
-    return measured, judge(store(), plan.gate, plan.metric, tuple(trials), measured, None, None, plan.unmeasured)
+    beside = start.beside(plan.slicer)
+    return measured, judge(store(), plan.gate, plan.metric, tuple(trials), measured, beside, {}, plan.unmeasured)

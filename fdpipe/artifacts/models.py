@@ -114,6 +114,10 @@ class Rows:
         labels = arrays.pop(LABELS, None)
         return Examples(features=arrays, labels=labels)
 
+    def labels(self) -> np.ndarray | None:
+        """The labels alone; None where there are none."""
+        return load_arrays(self.path, LABELS).get(LABELS)
+
 
 LABELS = "__labels__"
 

@@ -14,13 +14,8 @@ from fdpipe.artifacts.models import (
     TensorSpec,
     WorkerSpec,
 )
-from fdpipe.artifacts.trials import (
-    Candidate,
-    CheckResult,
-    Measured,
-    Outcome,
-    Trial,
-)
+from fdpipe.artifacts.speed import Measured
+from fdpipe.artifacts.trials import Candidate, CheckResult, Outcome, Stress, Trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +59,8 @@ class Manifest:
     """`release.json`, all that the service needs to know; paths are relative to its folder.
 
     `inputs` describes the records that callers send, `answers` what they get back; `input_ranges` were seen in calibration.
-    `digest` is the release's; where it is deployed (host, port) is no part of a release.
+    `digest` is the release's; where it is deployed (host, port) is no part of a release. One that is not `batchable` answers
+    each request alone.
     """
 
     service: str
@@ -83,6 +79,7 @@ class Manifest:
     timeout_s: float
     max_body_mib: float
     versions: Mapping[str, str]
+    batchable: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +130,8 @@ class Rejection:
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """One execution of a plan that came to a result, which is one of `deployment` and `rejection`; or a `release` alone, which
-    was packaged and could not be measured here, and so was not deployed."""
+    was packaged and could not be measured here, and so was not deployed. `stress` is what became of the finalists on corrupted
+    rows, by candidate."""
 
     model: ModelRef
     target: str
@@ -148,3 +146,4 @@ class Record:
     rejection: Rejection | None
     skipped_runtimes: Mapping[str, str] = field(default_factory=dict)
     incumbent: str | None = None
+    stress: Mapping[str, tuple[Stress, ...]] = field(default_factory=dict)

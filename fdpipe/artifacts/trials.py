@@ -3,13 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from statistics import geometric_mean
 
-from fdpipe.artifacts.models import (
-    Answers,
-    Artifact,
-    Provenance,
-)
+from fdpipe.artifacts.models import Answers, Artifact, Provenance
+from fdpipe.artifacts.speed import Measured
 from fdpipe.content import fingerprint
 
 
@@ -83,79 +79,6 @@ class Evaluation:
     provenance: Provenance | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A figure with its confidence interval."""
-
-    low: float
-    middle: float
-    high: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timing:
-    """One candidate at one batch size. `ratio` is its time divided by the baseline's, paired; below 1 is faster."""
-
-    batch: int
-    calls: int
-    p50_ms: float
-    p90_ms: float
-    p99_ms: float
-    rows_per_s: float
-    ratio: Interval | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """Where something was measured; `fingerprint` names it in keys and reports."""
-
-    processor: str
-    cores: int
-    memory_gib: float
-    system: str
-    instruction_sets: tuple[str, ...]
-    fingerprint: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measurement:
-    """Speed of one candidate on one machine, all candidates of the run interleaved. `peak_rss_mib` is that of a process
-    which does nothing else than load it and run it; None where it was not measured."""
-
-    candidate: str
-    timings: tuple[Timing, ...]
-    load_ms: float
-    first_call_ms: float
-    peak_rss_mib: float | None
-    size_bytes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """One benchmark run: the baseline and the finalists together, with threads and machine as they were."""
-
-    measurements: tuple[Measurement, ...]
-    baseline: str
-    threads: int
-    machine: Machine
-    provenance: Provenance | None = None
-
-    def of(self, candidate: str) -> Measurement | None:
-        """The candidate's own measurement, if it was among the finalists."""
-        return next((item for item in self.measurements if item.candidate == candidate), None)
-
-    def overall(self, candidate: str) -> Interval | None:
-        """The candidate's time divided by the baseline's: the geometric mean over the batch sizes, each end taken on its
-        own, which makes the interval rather too wide than too narrow. None where a ratio is missing."""
-        found = self.of(candidate)
-        ratios = [timing.ratio for timing in found.timings] if found else []
-        known = [ratio for ratio in ratios if ratio is not None]
-        if not known or len(known) < len(ratios):
-            return None
-        low, middle, high = (geometric_mean([getattr(ratio, end) for ratio in known]) for end in ("low", "middle", "high"))
-        return Interval(low=low, middle=middle, high=high)
-
-
 class Outcome(StrEnum):
     """The outcome of a check, of a verdict."""
 
@@ -163,6 +86,13 @@ class Outcome(StrEnum):
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
     ANOMALOUS = "anomalous"
+
+
+class Mark(StrEnum):
+    """What a release bears on its way: `unbatchable` says that its answers depend on their batch-mates, and that a service
+    never puts two requests into one call."""
+
+    UNBATCHABLE = "unbatchable"
 
 
 class Aspect(StrEnum):
@@ -174,9 +104,30 @@ class Aspect(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One of the things that a check looked at, as a metric, a slice or a kind of corruption: its `figure`, with the bounds of
+    its confidence interval where it is an estimate, on so many `rows`. `needed` is how many rows would decide what these
+    cannot."""
+
+    name: str
+    outcome: Outcome
+    figure: float | None = None
+    low: float | None = None
+    high: float | None = None
+    limit: float | None = None
+    unit: str = ""
+    rows: int | None = None
+    needed: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckResult:
     """One check on one candidate: `figure` against `limit`, both in `unit`; `reason` is the sentence for people; `aspect` is
-    what the check says of itself."""
+    what the check says of itself.
+
+    `findings` are all that it looked at, that which decided first. `needed` is the number of evaluation rows that would decide
+    what is inconclusive. A check that passes a candidate may do so with a `mark`, which the release then bears.
+    """
 
     check: str
     candidate: str
@@ -186,6 +137,22 @@ class CheckResult:
     limit: float | None = None
     unit: str = ""
     aspect: Aspect = Aspect.QUALITY
+    findings: tuple[Finding, ...] = ()
+    needed: int | None = None
+    mark: Mark | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stress:
+    """A candidate on evaluation rows that were corrupted in one way: each metric's figure, and the baseline's on the same rows,
+    which was proved equal to the original. The rows' `labels` are those of the evaluation rows."""
+
+    corruption: str
+    rows: int
+    quality: Mapping[str, float | None]
+    reference: Mapping[str, float | None]
+    answers: Answers
+    baseline_answers: Answers
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,6 +61,8 @@ class Assembly:
             gate=self.workers("gate"),
             deployer=self.worker("deployer", "deployer"),
             monitor=self.workers("monitor"),
+            slicer=self.workers("slicer"),
+            corruption=self.workers("corruption"),
             benchmark=self.settings(Benchmark, "benchmark"),
             service=self.settings(ServiceSettings, "service"),
             conversion=workers.convert(Conversion, self.beside_workers("converter"), self.name("converter")),

@@ -54,7 +54,7 @@ def evaluate(
     """
     bound: Processor = workers.build_spec(processor)
     examples, original = rows.load(), reference.load()
-    labels = _judge_of(examples.labels, original)
+    labels = labels_beside(examples.labels, original)
     with closing(runtime.open(artifact, session)) as engine:
         answers = in_batches(examples.features, BATCH, lambda records: bound.finish(engine.run(bound.prepare(records))))
         some = bound.prepare(take(examples.features, slice(INVARIANCE_ROWS)))
@@ -66,8 +66,8 @@ def evaluate(
     path = folder / "answers.npz"
     return Evaluation(
         rows=rows.count,
-        quality=_scores(metrics, answers, labels, _own(task, original)) | own,
-        reference=_scores(metrics, original, labels, _own(task, original)) | dict.fromkeys(own, 1.0),
+        quality=scores(metrics, answers, labels, own_labels(task, original)) | own,
+        reference=scores(metrics, original, labels, own_labels(task, original)) | dict.fromkeys(own, 1.0),
         agreement=agreement,
         answers=Answers(path=path, digest=save_arrays(path, answers)),
         invariance=invariance,
@@ -77,7 +77,7 @@ def evaluate(
 # --- quality ----------------------------------------------------------------------------------------------------------
 
 
-def _judge_of(labels: np.ndarray | None, original: Batch) -> np.ndarray | None:
+def labels_beside(labels: np.ndarray | None, original: Batch) -> np.ndarray | None:
     """The labels, one a row where they are a column; `StageError` where they are text and the model's are not, or the other
     way round."""
     if labels is None:
@@ -89,7 +89,7 @@ def _judge_of(labels: np.ndarray | None, original: Batch) -> np.ndarray | None:
     return labels
 
 
-def _scores(
+def scores(
     metrics: Mapping[str, Metric], answers: Batch, labels: np.ndarray | None, own: np.ndarray | None
 ) -> dict[str, float | None]:
     """Each metric's figure, None where it is not finite; a metric that needs labels has none where there are no labels, and
@@ -99,7 +99,7 @@ def _scores(
     return {name: figure if isfinite(figure) else None for name, figure in figures.items()}
 
 
-def _own(task: Task, original: Batch) -> np.ndarray | None:
+def own_labels(task: Task, original: Batch) -> np.ndarray | None:
     """The original's answers as labels: a tensor is one as it is, and not the place of its largest figure."""
     own = None if "value" in original or task is Task.TENSORS else label_of(original)
     return value_of(original) if own is None else own

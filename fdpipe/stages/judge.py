@@ -2,14 +2,43 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fdpipe.artifacts import Aspect, CheckResult, Evaluation, Measured, Outcome, Trial, Verdict
-from fdpipe.errors import StageError
-from fdpipe.interfaces import Check, Evidence, Metric
+import numpy as np
+
+from fdpipe import progress
+from fdpipe.artifacts import (
+    Answers,
+    Aspect,
+    CheckResult,
+    Evaluation,
+    Measured,
+    Outcome,
+    Rows,
+    Stress,
+    Task,
+    Trial,
+    Verdict,
+)
+from fdpipe.errors import NotApplicable, StageError
+from fdpipe.interfaces import Check, Evidence, Metric, Paired, Slicer
 from fdpipe.plan import Unmeasured
+from fdpipe.stages.evaluate import labels_beside, own_labels
 from fdpipe.store import stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """What candidates are judged beside: the evaluation rows, in slices, with the original's answers to them; and the release
+    now deployed for this target, evaluated on the same rows, with its digest."""
+
+    rows: Rows
+    task: Task
+    reference: Answers
+    slicer: Mapping[str, Slicer]
+    incumbent: Evaluation | None = None
+    incumbent_release: str | None = None
 
 
 @stage()
@@ -19,12 +48,12 @@ def judge(
     metrics: Mapping[str, Metric],
     finalists: tuple[Trial, ...],
     measured: Measured,
-    incumbent: Evaluation | None,
-    incumbent_release: str | None,
+    beside: Beside,
+    stress: Mapping[str, tuple[Stress, ...]],
     unmeasured: Unmeasured = Unmeasured.REFUSE,
 ) -> Verdict:
     """The verdict on the finalists, of which the first is the baseline: `verdict_on` them, remembered."""
-    return verdict_on(checks, metrics, finalists, measured, incumbent, incumbent_release, unmeasured)
+    return verdict_on(checks, metrics, finalists, measured, beside, stress, unmeasured)
 
 
 def verdict_on(
@@ -32,11 +61,11 @@ def verdict_on(
     metrics: Mapping[str, Metric],
     finalists: tuple[Trial, ...],
     measured: Measured,
-    incumbent: Evaluation | None,
-    incumbent_release: str | None,
+    beside: Beside,
+    stress: Mapping[str, tuple[Stress, ...]] | None,
     unmeasured: Unmeasured = Unmeasured.REFUSE,
 ) -> Verdict:
-    """What the gate says.
+    """What the gate says; `stress` is None on a first impression.
 
     A candidate passes with every check. The best first: those surely faster than the baseline, by speed; then the baseline,
     which ships where nothing beats it; then the rest. Speed is the geometric mean over the batch sizes.
@@ -46,7 +75,7 @@ def verdict_on(
     """
     if not checks:
         return Verdict(outcome=Outcome.FAIL, passed=(), results=(), reason="the gate is empty: nothing was checked")
-    directions = _directions(metrics, finalists)
+    directions, known = _directions(metrics, finalists), _Known.of(beside)
     results: list[CheckResult] = []
     for trial in finalists:
         if trial.unmeasured:
@@ -54,7 +83,10 @@ def verdict_on(
         if trial.evaluation is not None:
             evidence = Evidence(
                 candidate=trial.candidate, is_baseline=trial is finalists[0], evaluation=trial.evaluation, measured=measured,
-                directions=directions, incumbent=incumbent, incumbent_release=incumbent_release,
+                directions=directions, incumbent=beside.incumbent, incumbent_release=beside.incumbent_release, metrics=metrics,
+                beside_original=known.paired(known.original, trial.evaluation),
+                beside_incumbent=known.paired(known.incumbent, trial.evaluation) if known.incumbent is not None else None,
+                slices=known.slices, stress=None if stress is None else stress.get(trial.candidate.name, ()),
             )  # fmt: skip
             asked = {name: one for name, one in checks.items() if not (trial.unmeasured and _aspect(one) is Aspect.SPEED)}
             results += [_ask(name, check, evidence) for name, check in asked.items()]
@@ -63,6 +95,44 @@ def verdict_on(
     outcome = Outcome.PASS if passed else _refusal(results)
     reason = (_why_passed(trials[passed[0]], measured) if passed else _why_refused(results)) + _not_tried(finalists)
     return Verdict(outcome=outcome, passed=tuple(passed), results=tuple(results), reason=reason)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Known:
+    """`Beside`, read from its files."""
+
+    original: Mapping[str, np.ndarray]
+    incumbent: Mapping[str, np.ndarray] | None
+    labels: np.ndarray | None
+    own: np.ndarray | None
+    slices: Mapping[str, np.ndarray]
+
+    @classmethod
+    def of(cls, beside: Beside) -> "_Known":
+        original = beside.reference.load()
+        return cls(
+            original=original,
+            incumbent=beside.incumbent.answers.load() if beside.incumbent else None,
+            labels=labels_beside(beside.rows.labels(), original),
+            own=own_labels(beside.task, original),
+            slices=_sliced(beside),
+        )
+
+    def paired(self, before: Mapping[str, np.ndarray], evaluation: Evaluation) -> Paired:
+        return Paired(before=before, after=evaluation.answers.load(), labels=self.labels, own=self.own)
+
+
+def _sliced(beside: Beside) -> dict[str, np.ndarray]:
+    """The rows of every slice, by its name."""
+    if not beside.slicer:
+        return {}
+    examples, found = beside.rows.load(), dict[str, np.ndarray]()
+    for name, slicer in beside.slicer.items():
+        try:
+            found |= {f"{name}: {slice_}": rows for slice_, rows in slicer.slices(examples).items()}
+        except NotApplicable as error:
+            progress.note(f"no slices by {name}: {error}")
+    return found
 
 
 def _directions(metrics: Mapping[str, Metric], finalists: tuple[Trial, ...]) -> dict[str, bool]:

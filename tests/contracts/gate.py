@@ -3,13 +3,17 @@
 import re
 from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
 from fdpipe import workers
+from fdpipe.arrays import save_arrays
 from fdpipe.artifacts import (
+    LABELS,
     Answers,
     Candidate,
     CheckResult,
@@ -20,11 +24,41 @@ from fdpipe.artifacts import (
     Measured,
     Measurement,
     Outcome,
+    Rows,
+    Task,
     Timing,
 )
 from fdpipe.interfaces import Check, Evidence
+from fdpipe.stages.judge import Beside
 
 CONF = Path(__file__).parents[2] / "conf"
+
+
+HELD = TemporaryDirectory(prefix="gate-")
+"""Where the answers lie that evidence refers to, until the tests end."""
+
+
+def kept(name: str, **arrays: np.ndarray) -> Path:
+    """A file of arrays."""
+    path = Path(HELD.name, f"{name}.npz")
+    if not path.exists():
+        save_arrays(path, arrays)
+    return path
+
+
+def answers(rows: int = 100) -> Answers:
+    """A classifier's: every row has the label 1."""
+    return Answers(path=kept(f"answers{rows}", label=np.ones(rows, np.int64)), digest=f"answers{rows}")
+
+
+def beside(incumbent: Evaluation | None = None, rows: int = 100) -> Beside:
+    """What candidates are judged beside: rows that all have the label 1, and a release that is deployed, or none."""
+    path = kept(f"rows{rows}", x=np.zeros((rows, 1), np.float32), **{LABELS: np.ones(rows, np.int64)})
+    judging = Rows(role="evaluation", path=path, digest=f"rows{rows}", count=rows, labelled=True)
+    return Beside(
+        rows=judging, task=Task.CLASSIFICATION, reference=answers(rows), slicer={}, incumbent=incumbent,
+        incumbent_release="release" if incumbent else None,
+    )  # fmt: skip
 
 
 def evaluation(quality: float | None = 0.97, reference: float | None = 0.97, changed: int = 0, rows: int = 100) -> Evaluation:
@@ -34,7 +68,7 @@ def evaluation(quality: float | None = 0.97, reference: float | None = 0.97, cha
         quality={"accuracy": quality},
         reference={"accuracy": reference},
         agreement=1.0,
-        answers=Answers(path=Path("answers.npz"), digest="a"),
+        answers=answers(rows),
         invariance=Invariance(rows=rows, changed=changed, largest_difference=0.0, worst_setting="beside an outlier"),
     )
 

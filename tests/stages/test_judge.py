@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from fdpipe.interfaces import Check, Evidence
 from fdpipe.stages.judge import judge
 from fdpipe.store import LocalStore
 from fdpipe.testing import FakeCheck, FakeMetric
-from tests.contracts.gate import evaluation, measured, measurement, ratio
+from tests.contracts.gate import beside, evaluation, measured, measurement, ratio
 
 METRICS = {"accuracy": FakeMetric()}
 
@@ -29,7 +30,7 @@ def trial(recipe: str, found: Evaluation | None = None, reason: str | None = Non
 
 def verdict(checks: Mapping[str, Check], trials: Sequence[Trial], speeds: Mapping[str, Sequence[Interval | None]]) -> Verdict:
     of = measured(*[measurement(f"rt/{recipe}", *ratios) for recipe, ratios in speeds.items()])
-    return judge.work(Path(), checks, METRICS, tuple(trials), of, None, None)
+    return judge.work(Path(), checks, METRICS, tuple(trials), of, beside(), {})
 
 
 def test_the_best_comes_first_and_the_baseline_before_what_does_not_surely_beat_it() -> None:
@@ -149,7 +150,7 @@ def test_a_passed_candidate_without_a_ratio_comes_last() -> None:
 def test_a_verdict_is_stored_and_read_again(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     of = measured(measurement("rt/fast", ratio(0.5)))
-    arguments = ({"quality": Quality()}, METRICS, (trial("none"), trial("fast")), of, evaluation(), "release")
+    arguments: Any = ({"quality": Quality()}, METRICS, (trial("none"), trial("fast")), of, beside(evaluation()), {})
     first = judge(store, *arguments)
     assert judge(store, *arguments) == first
     assert replace(first, provenance=None) == judge.work(tmp_path, *arguments)

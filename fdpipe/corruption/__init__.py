@@ -1,0 +1,1 @@
+"""What may befall the rows of a caller."""
