@@ -1,6 +1,6 @@
 """`python -m bench [WHAT…]`: measure, print, and write docs/benchmarks.md when everything was measured.
 
-`optimize` is a bench of its own, with a page of its own: the words behind it are for it.
+`optimize` and `gate` are benches of their own, with pages of their own: the words behind them are for them.
 """
 
 import importlib
@@ -14,14 +14,15 @@ from fdpipe import __version__
 from fdpipe.machine import describe_machine
 
 EVERYTHING = ("startup", "line", "cached")
+APART = ("optimize", "gate")
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 
 def main(wanted: list[str]) -> int:
     """Exit with 1 where something promised does not hold."""
-    if wanted[:1] == ["optimize"]:
-        optimize: Callable[[list[str]], int] = importlib.import_module("bench.optimize.run").main
-        return optimize(wanted[1:])
+    if wanted and wanted[0] in APART:
+        apart: Callable[[list[str]], int] = importlib.import_module(f"bench.{wanted[0]}.run").main
+        return apart(wanted[1:])
     sections: list[str] = []
     held = True
     for name in wanted or EVERYTHING:

@@ -69,7 +69,7 @@ def label_of(answers: Batch) -> np.ndarray | None:
 def value_of(answers: Batch) -> np.ndarray | None:
     """The value of each row as float64 of shape (rows, …): the answer `value`, or the only float answer; else None."""
     values = [answers["value"]] if "value" in answers else [item for item in answers.values() if item.dtype.kind == "f"]
-    if len(values) != 1:
+    if len(values) != 1 or values[0].dtype.kind not in "biuf":
         return None
     array = values[0].astype(np.float64)
     return array.reshape(len(array)) if array.ndim == 2 and array.shape[1] == 1 else array

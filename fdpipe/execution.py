@@ -18,6 +18,7 @@ from fdpipe.plan import Plan
 from fdpipe.progress import Event
 from fdpipe.report import write_report
 from fdpipe.runs import RunFolder, Runs
+from fdpipe.stages.deploy import appraisal_of, appraise
 from fdpipe.store import LocalStore, writing
 from fdpipe.tracking import discreet
 from fdpipe.trials import Call
@@ -49,6 +50,7 @@ def execute(plan: Plan, *, call: Call = direct, trigger: str = "cli") -> Executi
             record = run(plan, store=store, call=call)
             folder.save_record(record)
             write_report(record, plan, folder.events(), folder.path, store)
+            appraise(plan.source, record.model, appraisal_of(record, folder.id, folder.evidence))
             _end(folder, exit_code(record), summary(record))
     return Execution(folder, record)
 
@@ -82,7 +84,7 @@ def error_code(error: BaseException) -> Exit:
 def summary(record: Record) -> str:
     """The run's result in one line."""
     if record.rejection is not None:
-        return f"rejected: {record.rejection.reason}"
+        return f"{record.rejection.word}: {record.rejection.reason}"
     if record.deployment is not None and record.release is not None:
         return f"{record.release.candidate.name} at {record.deployment.url or 'no address (dry run)'}"
     if record.release is not None:

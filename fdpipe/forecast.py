@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 State = Literal["done", "stored", "would run", "depends"]
 
-LINE = ("resolve", "fetch", "gather", "convert", "trial", "benchmark", "judge", "package", "prove", "deploy")
+LINE = ("resolve", "fetch", "gather", "convert", "trial", "benchmark", "energy", "judge", "package", "prove", "deploy")
 
 
 @dataclass(frozen=True, kw_only=True)

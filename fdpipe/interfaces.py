@@ -56,6 +56,28 @@ class Source(Protocol):
         """Write the verdict back: tags on the version and, after a deployment, an alias to it."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Appraisal:
+    """What a run found of a model version, as a registry keeps it: figures and settings by name, found on the rows of this
+    digest; the files that say more."""
+
+    run: str
+    target: str
+    verdict: str
+    figures: Mapping[str, float]
+    settings: Mapping[str, str]
+    rows_digest: str
+    files: tuple[Path, ...]
+
+
+@runtime_checkable
+class Archive(Protocol):
+    """A source that keeps evaluations of its versions."""
+
+    def appraise(self, ref: ModelRef, appraisal: Appraisal) -> str:
+        """Keep it, and link the version to it; the name under which it is found. `SourceError` where it cannot be kept."""
+
+
 @runtime_checkable
 class Dataset(Protocol):
     """dataset/: where rows come from."""
@@ -324,6 +346,15 @@ class Builder(Protocol):
 
 
 @runtime_checkable
+class Accelerated(Protocol):
+    """A runtime that may compute on another device than the processor."""
+
+    @property
+    def device(self) -> str:
+        """`gpu` for an NVIDIA GPU; empty where it computes on the processor."""
+
+
+@runtime_checkable
 class Delegator(Protocol):
     """A runtime that hands what it can of a model to a device and computes the rest itself."""
 
@@ -354,16 +385,42 @@ class Rowwise(Protocol):
         """float64 of shape (rows,), whose mean is the score."""
 
 
+@runtime_checkable
+class OwnTruth(Protocol):
+    """A metric without labels that judges by other answers of the original than those which stand for labels, as by its
+    probabilities."""
+
+    def truth(self, original: Batch) -> np.ndarray | None:
+        """What `score` is to be given as `labels`; None where the original has no such answers."""
+
+
+def truth_for(metric: Metric, labels: np.ndarray | None, own: np.ndarray | None, original: Batch | None) -> np.ndarray | None:
+    """What a metric judges by: the true labels; or, where it needs none, those of the original's answers that it chooses
+    (`OwnTruth`), and else `own`, the original's answers as labels. None where there is nothing of the kind."""
+    if metric.needs_labels:
+        return labels
+    if isinstance(metric, OwnTruth):
+        return None if original is None else metric.truth(original)
+    return own
+
+
 @dataclass(frozen=True, kw_only=True)
 class Paired:
     """Two models' answers to the same rows: `before` those of the original or of what is deployed, `after` the candidate's.
     `labels` are the true ones, None where there are none; `own` the original's answers as labels, by which a metric judges
-    that needs none."""
+    that needs none, and `original` all of its answers. `alike` says of each row whether `after` answers it as the original
+    does."""
 
     before: Batch
     after: Batch
     labels: np.ndarray | None
     own: np.ndarray | None
+    original: Batch | None = None
+    alike: np.ndarray | None = None
+
+    def truth(self, metric: Metric) -> np.ndarray | None:
+        """What this metric judges both by."""
+        return truth_for(metric, self.labels, self.own, self.original)
 
 
 @runtime_checkable
@@ -389,7 +446,8 @@ class Evidence:
     the release now deployed for this target, evaluated on the same rows.
 
     `beside_original` and `beside_incumbent` are the answers row by row, `slices` the rows of each slice. `stress` is what
-    became of it on corrupted rows: None on a first impression, when nothing of the kind was asked yet.
+    became of it on corrupted rows: None on a first impression, when nothing of the kind was asked yet. `size_bytes` is the
+    size of its files, whether or not its speed was measured.
     """
 
     candidate: Candidate
@@ -404,6 +462,7 @@ class Evidence:
     beside_incumbent: Paired | None = None
     slices: Mapping[str, np.ndarray] = field(default_factory=dict)
     stress: tuple[Stress, ...] | None = None
+    size_bytes: int | None = None
 
 
 @runtime_checkable

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from fdpipe import progress, workers
 from fdpipe.artifacts import Baseline, Data, Evaluation, Record, Rejection, Release, SourceModel
 from fdpipe.content import tree_digest
-from fdpipe.errors import MissingExtra, StageError
+from fdpipe.energy import means
+from fdpipe.errors import FdpipeError, MissingExtra, StageError
+from fdpipe.history import History
 from fdpipe.home import settle_environment
 from fdpipe.interfaces import Builder, Runtime
 from fdpipe.plan import Plan
@@ -16,11 +19,13 @@ from fdpipe.runtime.onnxruntime import OnnxRuntime
 from fdpipe.stages.benchmark import benchmark, nothing_measured
 from fdpipe.stages.convert import chosen, convert
 from fdpipe.stages.deploy import deploy, publish, tags_of
+from fdpipe.stages.energy import energy
 from fdpipe.stages.evaluate import evaluate
 from fdpipe.stages.fetch import fetch, gather, identify, resolve
 from fdpipe.stages.judge import judge
 from fdpipe.stages.package import order, package
-from fdpipe.stages.prove import not_run, prove
+from fdpipe.stages.prove import not_run, prove, wanted
+from fdpipe.stages.stress import Stressed, stress
 from fdpipe.store import LocalStore, Store
 from fdpipe.trials import Call, Given, contender, search
 
@@ -49,6 +54,18 @@ def run(
     home = settle_environment()
     store = store or LocalStore(home / "store")
     releases = releases or Releases(home / "releases.sqlite", store.root)
+    record, model = examine(plan, store=store, releases=releases, call=call, certifier=certifier)
+    record = ship(plan, record, model, store, releases, call)
+    served = record.deployment is not None and record.deployment.url
+    call(publish, plan.source, record.model, tags_of(record), f"deployed-{plan.target.name}" if served else None)
+    remember(home, record)
+    return record
+
+
+def examine(
+    plan: Plan, *, store: Store, releases: Releases, call: Call = direct, certifier: Runtime = CERTIFIER
+) -> tuple[Record, SourceModel]:
+    """The line up to the verdict: nothing is packaged, deployed or published."""
     runtimes, skipped = usable_runtimes(plan.runtime)
 
     ref = plan.pinned or call(resolve, plan.source, plan.model)
@@ -69,19 +86,31 @@ def run(
     contenders = tuple(contender(plan, trial) for trial in judged if trial.measurable)
     measured = nothing_measured(trials[0].candidate)
     if contenders:
-        measured = call(benchmark, store, contenders, baseline.processor, data.evaluation, plan.benchmark)
-    beside = given.beside(plan.slicer)
-    verdict = call(judge, store, plan.gate, plan.metric, judged, measured, beside, {}, plan.unmeasured)
+        asked = (contenders, baseline.processor, data.evaluation, plan.benchmark)
+        measured = call(benchmark, store, *asked)
+        measured = replace(measured, energy=call(energy, store, *asked, measured, means(plan.target.tdp_watts)))
+    beside, borne = given.beside(plan.slicer), Stressed()
+    if plan.corruption and trials[0].succeeded:
+        able = tuple(contender(plan, trial) for trial in judged if trial.succeeded)
+        borne = call(
+            stress, store, able, baseline.processor, baseline.task, data.evaluation, baseline.reference, plan.corruption,
+            plan.metric,
+        )  # fmt: skip
+    verdict = call(judge, store, plan.gate, plan.metric, judged, measured, beside, borne.by_candidate, plan.unmeasured)
 
-    record = Record(
+    return Record(
         model=ref, target=plan.target.name, baseline=baseline, data=data, trials=tuple(trials), measured=measured,
         verdict=verdict, release=None, proof=None, deployment=None, rejection=None,
-        skipped_runtimes=skipped, incumbent=live_digest,
-    )  # fmt: skip
-    record = ship(plan, record, model, store, releases, call)
-    served = record.deployment is not None and record.deployment.url
-    call(publish, plan.source, ref, tags_of(record), f"deployed-{plan.target.name}" if served else None)
-    return record
+        skipped_runtimes=skipped, incumbent=live_digest, stress=borne.by_candidate,
+    ), model  # fmt: skip
+
+
+def remember(home: Path, record: Record) -> None:
+    """Keep the benchmark in the history. That it could not be kept is told, and is no failure of what was found out."""
+    try:
+        History.of(home).keep(record)
+    except FdpipeError as error:
+        progress.note(f"the benchmark is not kept in the history: {error}")
 
 
 def ship(plan: Plan, record: Record, model: SourceModel, store: Store, releases: Releases, call: Call) -> Record:
@@ -103,14 +132,15 @@ def ship(plan: Plan, record: Record, model: SourceModel, store: Store, releases:
         )
         release = call(package, store, *shipment)
         runs = chosen.evaluation is not None
-        proof = call(prove, store, release) if runs else not_run(release, chosen.unmeasured)
+        asked = wanted(plan.service, record.measured, name)
+        proof = call(prove, store, release, asked) if runs else not_run(release, chosen.unmeasured)
         record = replace(record, release=release, proof=proof)
         if chosen.unmeasured and (proof.holds or not runs):
             progress.note(f"{name} is packaged and not deployed, since it is not measured: {chosen.unmeasured}")
             return record
         if proof.holds:
             return replace(record, deployment=call(deploy, plan.deployer, release, proof, plan.service))
-        prove.forget(store, release)
+        prove.forget(store, release, asked)
         if release.path not in releases.protected_paths():
             package.forget(store, *shipment)
         refusals.append(f"the service built from {name} was refused: {proof.reason}")

@@ -209,7 +209,8 @@ class Benchmark:
     fewest calls that can be compared, and of hopeless ones no large batches.
 
     A run ends where every ratio's interval is decided: narrower than `precision` (0.02 is 2 % from end to end), or beyond 1.
-    `lengths` are those of sequences to measure, for models with an axis of tokens; none means the rows as they are.
+    `lengths` are those of sequences to measure, for models with an axis of tokens; none means the rows as they are. A
+    candidate that takes longer than `limit_seconds` to load, or for its turn, is left out.
     """
 
     batch_sizes: tuple[int, ...] = (1, 8, 32)
@@ -223,6 +224,7 @@ class Benchmark:
     impression: bool = False
     precision: float = 0.02
     lengths: tuple[int, ...] = ()
+    limit_seconds: float = 120.0
 
     def __post_init__(self) -> None:
         """Ranges."""
@@ -236,25 +238,36 @@ class Benchmark:
             raise ValueError("threads must be from 0 to 1024, and warmup_calls not negative")
         if not 0 < self.precision < 1 or any(length < 1 for length in self.lengths):
             raise ValueError("precision must be above 0 and below 1, and lengths whole numbers from 1")
+        if self.limit_seconds <= 0:
+            raise ValueError("limit_seconds must be above 0")
 
     def provisional(self) -> "Benchmark":
         """The settings for a trial's first impression."""
-        return replace(self, seconds=self.trial_seconds, memory=False, impression=True)
+        return replace(self, seconds=self.trial_seconds, memory=False, lengths=(), impression=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceSettings:
     """The service. `port` 0 means the first free from 3000; REST of the Open Inference Protocol is on the next port.
-    `timeout_s` bounds a request, `max_body_mib` its size; `golden_requests` are asked by the proof."""
+    `timeout_s` bounds a request, `max_body_mib` its size; `golden_requests` are asked by the proof.
+
+    The proof refuses a service whose p99 for one caller is above `p99_ms`, or that gives four callers fewer answers a second
+    than `requests_per_s`; None asks for nothing."""
 
     host: str = "127.0.0.1"
     port: int = 0
     timeout_s: float = 60.0
     max_body_mib: float = 64.0
     golden_requests: int = 32
+    p99_ms: float | None = None
+    requests_per_s: float | None = None
 
     def __post_init__(self) -> None:
         """Ranges."""
+        for name in ("p99_ms", "requests_per_s"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"{name} must be above 0, or null")
         if not (self.port == 0 or 1024 <= self.port <= 65533):
             raise ValueError("port must be 0, or from 1024 to 65533")
         if self.timeout_s <= 0 or self.max_body_mib <= 0 or self.golden_requests < 1:
@@ -301,6 +314,9 @@ class Plan:
             raise ConfigError(f"model={self.model} is not the model that the plan has pinned, {self.pinned.name}: plan again")
         if not self.gate:
             raise ConfigError("gate is empty: an empty gate would let everything pass; choose checks, as gate=[quality,speed]")
+        for check, group in LOOKED_AT_BY.items():
+            if check in self.gate and not getattr(self, group):
+                raise ConfigError(f"gate={check} has nothing to look at: choose a {group}, as +{group}={EXAMPLES[group]}")
         if not self.metric:
             raise ConfigError("metric is empty: choose at least one, as metric=[accuracy]")
         if not self.recipe or not self.runtime:
@@ -358,6 +374,12 @@ class Plan:
             return cls.from_dict(msgspec.json.decode(text))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"the plan is not valid JSON: {error}") from error
+
+
+LOOKED_AT_BY: Mapping[str, str] = {"slices": "slicer", "robustness": "corruption"}
+"""The gate's checks that look at what is chosen in another group, which brings them into the gate (`fdpipe.config.choices`)."""
+
+EXAMPLES: Mapping[str, str] = {"slicer": "by_label", "corruption": "noise"}
 
 
 def name_of(reference: str) -> str:

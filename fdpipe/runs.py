@@ -46,6 +46,21 @@ class RunFolder:
         """The HTML report."""
         return self.path / "report.html"
 
+    @property
+    def report_data(self) -> Path:
+        """The same for machines."""
+        return self.path / "report.json"
+
+    @property
+    def junit(self) -> Path:
+        """The verdict for CI systems."""
+        return self.path / "verdict.junit.xml"
+
+    @property
+    def evidence(self) -> tuple[Path, ...]:
+        """What a registry keeps of it: the report in all its forms, as far as they were written."""
+        return tuple(path for path in (self.report, self.report_data, self.junit) if path.is_file())
+
     def state(self) -> RunState:
         """How it stands."""
         return msgspec.json.decode((self.path / "state.json").read_bytes(), type=RunState)

@@ -15,6 +15,7 @@ from fdpipe.calibrator.percentile import Percentile
 from fdpipe.dataset.mlflow import MlflowArtifact
 from fdpipe.deployer.local import Local
 from fdpipe.gate.batch_invariance import BatchInvariance
+from fdpipe.gate.budget import Budget as CostBudget
 from fdpipe.gate.incumbent import Incumbent
 from fdpipe.gate.min_quality import MinQuality
 from fdpipe.gate.quality import Quality
@@ -83,6 +84,7 @@ def standard_plan(model: str, **changes: Any) -> Plan:  # noqa: ANN401 - any fie
             "floor": MinQuality(),
             "incumbent": Incumbent(),
             "speed": Speed(),
+            "budget": CostBudget(),
             "batch_invariance": BatchInvariance(),
         },
         deployer=Local(),

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 SQLITE = "sqlite:///"
+AUTOFLUSH = "(raised as a result of Query-invoked autoflush"
+"""What SQLAlchemy may put before the database's own words."""
 
 
 def address(tracking_uri: str = "") -> str:
@@ -90,7 +92,7 @@ def told(doing: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
-        line = discreet(str(error)).strip().partition("\n")[0]
+        line = next((line for line in discreet(str(error)).strip().split("\n") if not line.startswith(AUTOFLUSH)), "")
         raise SourceError(f"{doing}: {line.rpartition('(Caused by ')[2][:400]}") from error
 
 

@@ -295,6 +295,32 @@ class TestLine:
         said = fdpipe("run", "--plan", str(tmp_path / "plan.json"), "--json")
         assert (said.code, said.json["exit_code"]) == (Exit.DONE, 0)
 
+    def test_targets_are_compared_without_deploying(self, first_run: Said) -> None:
+        """What the run measured is reused; the target that is not here says why."""
+        absent = fdpipe("compare", "model=digits@candidate", "+target=gpu", "aim=size")
+        assert absent.code == Exit.INCONCLUSIVE
+        assert "no recommendation for size: no candidate passed the gate on any target" in absent.out
+        assert "fdpipe[gpu]" in absent.out
+        said = fdpipe("compare", *DIGITS, "aim=size", "target.price_per_hour=1", "--json")
+        assert said.code == Exit.DONE, said.err
+        (row,) = said.json["rows"]  # type: ignore[misc]
+        assert row["runtime"] == "onnxruntime"
+        assert {name: one["basis"] for name, one in row["figures"].items() if name in ("p50", "cost", "memory")} == {
+            "p50": "measured",
+            "cost": "derived",
+            "memory": "not measured",
+        }
+        lines = [line.split() for line in said.err.splitlines() if line.startswith("  ")]
+        assert ["benchmark", "reused"] in lines
+        assert ["package", "reused"] not in lines
+
+    def test_what_was_measured_is_in_the_history(self, first_run: Said) -> None:
+        """A dry run has nothing to compare it with."""
+        said = fdpipe("trend", "model=digits", "+target=cpu")
+        assert said.code == Exit.DONE
+        assert "digits on cpu" in said.out
+        assert "there is no release before the newest on this machine" in said.out
+
     def test_a_refusal_has_its_own_code(self, first_run: Said) -> None:
         """Nobody gains a whole figure of accuracy."""
         said = fdpipe("run", *DRY, "gate.max_drop=-1")
@@ -405,6 +431,12 @@ class TestService:
         assert "this release is deployed" in fdpipe("plan", *DIGITS, port).out
         assert "stopped" in fdpipe("stop").out
         assert "running" in fdpipe("start", "digits-cpu").out
+
+    def test_it_is_put_under_load_by_its_name(self, deployed: tuple[str, str]) -> None:
+        """With the rows of its own release."""
+        said = fdpipe("load", "digits-cpu", "-c", "2", "--seconds", "0.3", "--form", "binary", "--json")
+        assert said.code == Exit.DONE, said.err
+        assert said.json["statuses"] == {"200": said.json["sent"]}
 
     def test_a_worse_version_is_refused_and_the_old_one_answers(
         self, deployed: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

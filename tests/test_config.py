@@ -63,7 +63,7 @@ def test_the_defaults(project: Path) -> None:
     assert type(plan.search).__name__ == "Auto"
     assert (plan.budget.max_trials, plan.budget.max_seconds) == (40, 600)
     assert list(plan.metric) == ["accuracy"]
-    assert len(plan.gate) == 5
+    assert len(plan.gate) == 6
     assert list(plan.monitor) == ["service", "host", "model"]
     assert plan.data.calibration is not None
     assert plan.data.training is None
@@ -222,7 +222,7 @@ def test_the_projects_own_settings_extend_the_packaged_ones(project: Path, write
     plan = config.load([], project=project)
     assert (plan.model, list(plan.metric), plan.benchmark.seconds, plan.target.name) == ("digits@candidate", ["f1"], 1.0, "gpu")
     assert describe(plan.gate["quality"])["max_drop"] == 0.05
-    assert len(plan.gate) == 5
+    assert len(plan.gate) == 6
     assert list(config.load(["metric=rmse", "+target=cpu"], project=project).metric) == ["rmse"]
 
 
@@ -310,6 +310,26 @@ def test_what_the_roster_says_of_something_not_chosen_is_moot(project: Path, wri
     assert list(config.load([MODEL], project=project).gate) == ["speed"]
 
 
+@pytest.mark.parametrize(
+    ("said", "checks"),
+    [
+        (["gate=[speed]", "+slicer=by_label"], ["speed", "slices"]),
+        (["gate=[speed]", "corruption=[noise,shift]", "slicer=[by_column]"], ["speed", "slices", "robustness"]),
+        (["gate=[speed,slices]", "+slicer=by_label"], ["speed", "slices"]),
+        (["gate=[speed]", "+slicer=by_label", "~gate=slices"], ["speed"]),
+        (["gate=[speed]", "+slicer=by_label", "slicer=[]"], ["speed"]),
+    ],
+)
+def test_what_is_to_be_looked_at_brings_its_check_into_the_gate(project: Path, said: list[str], checks: list[str]) -> None:
+    assert list(config.load([MODEL, *said], project=project).gate) == checks
+
+
+def test_what_is_added_stands_beside_what_is_chosen(project: Path, write: Write) -> None:
+    assert list(config.load([MODEL, "gate=[speed]", "+gate=quality"], project=project).gate) == ["speed", "quality"]
+    write("conf/config.yaml", "gate: [speed]\n")
+    assert list(config.load([MODEL, "+gate=quality", "+gate=speed"], project=project).gate) == ["speed", "quality"]
+
+
 # --- mistakes ---------------------------------------------------------------------------------------------------------
 
 
@@ -358,6 +378,8 @@ def test_what_the_roster_says_of_something_not_chosen_is_moot(project: Path, wri
         ("~gate", ["~gate: name the one to leave out"]),
         ("~gate=nosuch", ["there is no setting 'gate.nosuch'"]),
         ("gate=[]", ["gate is empty"]),
+        ("+gate=slices", ["gate=slices has nothing to look at: choose a slicer, as +slicer=by_label"]),
+        ("gate=[quality,robustness]", ["gate=robustness has nothing to look at: choose a corruption, as +corruption=noise"]),
         ("metric=[]", ["metric is empty"]),
         ("runtime=onnxruntime_cuda", ["runtime=onnxruntime_cuda is not allowed on target cpu"]),
         ("recipe.int8_static.calibrator=null", ["recipe.int8_static: the quantizer needs ranges"]),

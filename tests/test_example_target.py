@@ -10,12 +10,15 @@ import pytest
 
 from fdpipe import bento, config, workers
 from fdpipe.arrays import save_arrays
+from fdpipe.artifacts import Examples
 from fdpipe.errors import Exit
 from fdpipe.execution import execute
+from fdpipe.gate.slices import Slices
 from fdpipe.home import settle_environment
-from fdpipe.interfaces import Runtime
+from fdpipe.interfaces import Runtime, Slicer
 from tests import models
 from tests.contracts.runtime import RuntimeContract
+from tests.contracts.slicer import Sliced, SlicerContract
 
 PACKAGE = Path(__file__).parent / "example_target"
 
@@ -59,6 +62,29 @@ def test_its_files_are_among_the_choices(tmp_path: Path) -> None:
         assert "board" in {choice.name for choice in config.options(group)}
 
 
+class TestItsSlicer(SlicerContract):
+    """A user's own function, which is one worker and its file."""
+
+    @pytest.fixture
+    def slicer(self) -> Slicer:
+        found: Slicer = workers.build("slicer", {"_target_": "example_board.slicer.by_function.ByFunction", "times": 2.0})
+        return found
+
+    @pytest.fixture
+    def sliced(self) -> Sliced:
+        features = {"a": np.array([[1.0, 3.0], [1.0, 2.0]]), "b": np.array([[0.5], [1.0]])}
+        slices = {"a above": [True, False], "b above": [False, True]}
+        return Sliced(examples=Examples(features=features), slices=slices)
+
+
+def test_its_slicer_brings_its_check_into_the_gate(tmp_path: Path) -> None:
+    overrides = ["model=two@candidate", "+target=cpu", "+slicer=by_function", "slicer.by_function.times=3"]
+    plan = config.load(overrides, project=tmp_path)
+    assert isinstance(plan.gate["slices"], Slices)
+    (slicer,) = plan.slicer.values()
+    assert workers.describe(slicer) == {"_target_": "example_board.slicer.by_function.ByFunction", "times": 3.0}
+
+
 def test_the_line_releases_for_it(home: Path, tmp_path: Path) -> None:
     """From the registry to a proved service, which runs the board's own engine."""
     random = np.random.default_rng(0)
@@ -71,6 +97,7 @@ def test_the_line_releases_for_it(home: Path, tmp_path: Path) -> None:
     models.register(uri, "two", models.logged_two_inputs, aliases=("candidate",), artifacts=files)
     port = bento.free_port("127.0.0.1", 20000 + os.getpid() % 10000)
     overrides = ["model=two@candidate", "+target=board", "orchestrator=none", "benchmark=quick", "deployer=dry_run"]
+    overrides += ["+slicer=by_function", "+corruption=noise"]
     plan = config.load([*overrides, f"source.tracking_uri={uri}", f"service.port={port}"], project=tmp_path)
     done = execute(plan, trigger="test")
     record = done.record
@@ -79,6 +106,9 @@ def test_the_line_releases_for_it(home: Path, tmp_path: Path) -> None:
     assert record.release.candidate.runtime == "board"
     assert record.release.artifact.kind == "board"
     assert record.release.artifact.path.name == "model.board"
+    judged = {one.check: one for one in record.verdict.results if one.candidate == record.release.candidate.name}
+    assert {one.name for one in judged["slices"].findings} == {"by_function: a above", "by_function: b above"}
+    assert "robustness" in judged
     assert record.proof is not None
     assert record.proof.holds, record.proof.reason
     assert any(path.name == "board.py" for path in record.release.path.rglob("example_board/runtime/*.py")), (

@@ -47,15 +47,19 @@ def test_a_run_keeps_plan_events_record_state_and_report(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "code"),
-    [(Outcome.FAIL, Exit.REJECTED), (Outcome.INCONCLUSIVE, Exit.INCONCLUSIVE), (Outcome.ANOMALOUS, Exit.ANOMALOUS)],
+    ("outcome", "code", "word"),
+    [
+        (Outcome.FAIL, Exit.REJECTED, "rejected"),
+        (Outcome.INCONCLUSIVE, Exit.INCONCLUSIVE, "inconclusive"),
+        (Outcome.ANOMALOUS, Exit.ANOMALOUS, "anomalous"),
+    ],
 )
-def test_a_refusal_has_its_own_exit_code_and_a_report(outcome: Outcome, code: Exit) -> None:
+def test_a_refusal_has_its_own_exit_code_word_and_a_report(outcome: Outcome, code: Exit, word: str) -> None:
     execution = rehearse(fake_plan(gate={"floor": FakeCheck(floor=1.1, outcome=outcome)}))
     assert execution.exit_code is code
     assert exit_code(execution.record) is code
     assert execution.folder.state().exit_code == code
-    assert execution.folder.state().summary.startswith("rejected: floor: ")
+    assert execution.folder.state().summary.startswith(f"{word}: floor: ")
     assert execution.folder.report.exists()
 
 

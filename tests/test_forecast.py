@@ -14,7 +14,7 @@ from fdpipe.progress import Event
 from fdpipe.testing import FakeCheck, FakePass, FakeRuntime, FakeSource
 from fdpipe.testing.rehearsal import Rehearsal, fake_plan
 
-AT_ONCE = ("resolve", "fetch", "gather", "convert", "trial fake/none", "trial fake/half", "benchmark", "judge")
+AT_ONCE = ("resolve", "fetch", "gather", "convert", "trial fake/none", "trial fake/half", "benchmark", "energy", "judge")
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def look(**changes: Any) -> tuple[Forecast, dict[str, str]]:  # noqa: ANN401 - a
 def test_at_first_everything_would_run(state: Path) -> None:
     found, states = look()
     assert states == {"resolve": "done", "fetch": "would run"} | dict.fromkeys(
-        ("gather", "convert", "trials", "benchmark", "judge", "package", "prove", "deploy"), "depends"
+        ("gather", "convert", "trials", "benchmark", "energy", "judge", "package", "prove", "deploy"), "depends"
     )
     assert found.steps[1].reason == "nothing stored yet"
     assert not list((state / "store" / "objects").iterdir())
@@ -45,7 +45,7 @@ def test_the_plan_is_pinned_to_the_version() -> None:
 def test_after_a_run_its_results_are_stored() -> None:
     run(fake_plan(), call=Rehearsal())
     _, states = look()
-    assert [states[name] for name in AT_ONCE[1:]] == ["stored"] * 7
+    assert [states[name] for name in AT_ONCE[1:]] == ["stored"] * len(AT_ONCE[1:])
     assert states["package"] == "would run"
     assert states["deploy"] == "depends"
 

@@ -10,11 +10,15 @@ import pytest
 
 from fdpipe.arrays import save_arrays
 from fdpipe.artifacts import Outcome, Record
-from fdpipe.errors import ConversionError, DeploymentError, MissingExtra, SourceError, StageError, StoreError
+from fdpipe.corruption.noise import Noise
+from fdpipe.corruption.typos import Typos
+from fdpipe.errors import ConfigError, ConversionError, DeploymentError, MissingExtra, SourceError, StageError, StoreError
+from fdpipe.gate.robustness import Robustness
 from fdpipe.pipeline import Incumbent, run
 from fdpipe.plan import Benchmark, DataPlan, Plan, Recipe
 from fdpipe.progress import Event
 from fdpipe.releases import Releases
+from fdpipe.slicer.by_column import ByColumn
 from fdpipe.store import LocalStore
 from fdpipe.testing import (
     FakeCalibrator,
@@ -66,6 +70,7 @@ def test_the_steps_come_in_their_order() -> None:
         "trial fake/none",
         "trial fake/half",
         "benchmark",
+        "energy",
         "judge",
         "package",
         "prove",
@@ -119,6 +124,20 @@ def test_a_pinned_plan_asks_the_registry_for_nothing() -> None:
     record = run(plan.pin(plan.source.resolve("fake/1")), call=rehearsal)
     assert "resolve" not in rehearsal.steps
     assert record.model.version == "1"
+
+
+def test_finalists_are_put_to_corrupted_rows_before_they_are_judged() -> None:
+    rehearsal = Rehearsal()
+    gate = {"floor": FakeCheck(), "robustness": Robustness(max_drop=0.2)}
+    record = run(fake_plan(corruption={"noise": Noise(), "typos": Typos()}, gate=gate), call=rehearsal)
+    place = rehearsal.steps.index("stress")
+    assert rehearsal.steps.index("benchmark") < place < rehearsal.steps.index("judge")
+    assert {name: [one.corruption for one in every] for name, every in record.stress.items()} == {
+        "fake/none": ["noise"], "fake/half": ["noise"],
+    }  # fmt: skip
+    judged = {one.candidate: one for one in record.verdict.results if one.check == "robustness"}
+    assert [one.name for one in judged["fake/half"].findings] == ["noise"]
+    assert judged["fake/none"].findings == ()
 
 
 # --- candidates -------------------------------------------------------------------------------------------------------
@@ -286,7 +305,7 @@ def test_the_incumbent_is_evaluated_on_the_same_rows(home: Path) -> None:
     rehearsal = Rehearsal()
     record = run(fake_plan(), call=rehearsal)
     assert rehearsal.steps[3:5] == ["convert", "incumbent"]
-    assert rehearsal.steps[7:9] == ["benchmark", "judge"]
+    assert rehearsal.steps[7:10] == ["benchmark", "energy", "judge"]
     assert record.incumbent == digest
 
 
@@ -348,6 +367,7 @@ def test_a_failed_proof_of_what_is_deployed_leaves_its_files(home: Path) -> None
         ({"model": "nosuch@x"}, SourceError),
         ({"data": DataPlan(evaluation=FakeDataset(), calibration=FakeDataset())}, SourceError),
         ({"converter": {"fake": FakeConverter(drift_percent=50)}}, ConversionError),
+        ({"slicer": {"by_column": ByColumn(columns=("nosuch",))}}, ConfigError),
         ({"deployer": FakeDeployer(fails="the port belongs to nginx")}, DeploymentError),
     ],
 )

@@ -159,7 +159,8 @@ def chosen(group: str, name: str, path: Path) -> list[str]:
         return [slots[group]]
     if group == "runtime":
         return [f"runtime=[{name}]", f"target.runtimes=[{name}]"]
-    return [f"{group}={name}"]
+    beside = {"slices": ["slicer=by_label"], "robustness": ["corruption=noise"]}.get(name, []) if group == "gate" else []
+    return [f"{group}={name}", *beside]
 
 
 def targets_of(node: object) -> Iterator[dict[str, Any]]:

@@ -16,7 +16,7 @@ from bench.optimize.texts import CALIBRATION, EVALUATION, sentences
 from fdpipe.artifacts import Examples
 from fdpipe.interfaces import Metric
 from fdpipe.metric.accuracy import Accuracy
-from fdpipe.metric.neighbours import Neighbours
+from fdpipe.metric.retrieval import Retrieval
 from fdpipe.metric.rmse import Rmse
 
 SEQUENCE = 128
@@ -25,7 +25,7 @@ DOCUMENTS, QUERIES, CALIBRATED = 600, 200, 300
 
 ACCURACY: Mapping[str, Metric] = {"accuracy": Accuracy()}
 ROOT_MEAN_SQUARE: Mapping[str, Metric] = {"rmse": Rmse()}
-OVERLAP: Mapping[str, Metric] = {"neighbours": Neighbours(queries=QUERIES)}
+OVERLAP: Mapping[str, Metric] = {"neighbours": Retrieval(queries=QUERIES)}
 
 DROPS = (0.002, 0.005, 0.01, 0.02, 0.05)
 """Gates that one exhaustive search is asked about: what the metric may lose."""

@@ -1,8 +1,10 @@
 """What passes between stages: frozen, typed, a JSON round trip, identified by content."""
 
+from fdpipe.artifacts.load import Latency, LoadResult, Sending
 from fdpipe.artifacts.models import (
     GOLDEN_ANSWER,
     GOLDEN_INPUT,
+    GOLDEN_TOGETHER,
     LABELS,
     Answers,
     Artifact,
@@ -63,6 +65,7 @@ from fdpipe.artifacts.trials import (
 __all__ = [
     "GOLDEN_ANSWER",
     "GOLDEN_INPUT",
+    "GOLDEN_TOGETHER",
     "LABELS",
     "PORTS",
     "Answers",
@@ -83,6 +86,8 @@ __all__ = [
     "Health",
     "Interval",
     "Invariance",
+    "Latency",
+    "LoadResult",
     "Machine",
     "Manifest",
     "Mark",
@@ -102,6 +107,7 @@ __all__ = [
     "Rejection",
     "Release",
     "Rows",
+    "Sending",
     "Sensitivity",
     "SourceModel",
     "Stress",

@@ -127,7 +127,11 @@ GOLDEN_INPUT = "input."
 
 GOLDEN_ANSWER = "answer."
 
-"""The prefixes of the arrays in a release's golden.npz: the records' features by name, and the answers to them by name."""
+
+GOLDEN_TOGETHER = "together."
+
+"""The prefixes of the arrays in a release's golden.npz: the records' features by name; the answers to them by name; and of a
+release that is not batchable, whose `answer.` are those to each row alone, the answers to all rows in one request."""
 
 
 @dataclass(frozen=True, kw_only=True)

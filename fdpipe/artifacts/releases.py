@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fdpipe.artifacts.load import LoadResult
 from fdpipe.artifacts.models import (
     Artifact,
     Baseline,
@@ -60,7 +61,7 @@ class Manifest:
 
     `inputs` describes the records that callers send, `answers` what they get back; `input_ranges` were seen in calibration.
     `digest` is the release's; where it is deployed (host, port) is no part of a release. One that is not `batchable` answers
-    each request alone.
+    each request alone: the rows of a request are computed together, as their caller sent them, and never with those of another.
     """
 
     service: str
@@ -84,7 +85,12 @@ class Manifest:
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """What the started release answered to the golden requests, over each protocol."""
+    """What the started release answered to the golden requests, over each protocol, and how fast it was then.
+
+    `loads` are one caller and several, each asking for one row after the other; beside them `promised_ms`, the benchmark's
+    median for one row, and `bare_ms`, the median of a request that asks for no inference. `note` says where the service is far
+    slower than these explain or was not measured, `refused` which limit of the service's settings it misses.
+    """
 
     release: str
     requests: int
@@ -92,12 +98,17 @@ class Proof:
     protocols: tuple[str, ...]
     largest_difference: float
     reason: str
+    loads: tuple[LoadResult, ...] = ()
+    promised_ms: float | None = None
+    bare_ms: float | None = None
+    note: str = ""
+    refused: str = ""
     provenance: Provenance | None = None
 
     @property
     def holds(self) -> bool:
         """Whether the release may be deployed."""
-        return self.wrong == 0 and self.requests > 0
+        return self.wrong == 0 and self.requests > 0 and not self.refused
 
     def covers(self, release: Release) -> bool:
         """Whether it holds, and for this very release."""
@@ -125,6 +136,11 @@ class Rejection:
 
     outcome: Outcome
     reason: str
+
+    @property
+    def word(self) -> str:
+        """What the run is called: rejected, inconclusive or anomalous."""
+        return self.outcome.value if self.outcome in (Outcome.INCONCLUSIVE, Outcome.ANOMALOUS) else "rejected"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,15 +81,16 @@ class Machine:
 class Measurement:
     """Speed of one candidate on one machine, all candidates of the run interleaved, each in a process of its own.
 
-    `load_ms` and `first_call_ms` are its cold start. `peak_rss_mib` is that of a process which does nothing else than load it
+    `load_ms` and `first_call_ms` are its cold start, in a new process; None where it never got so far. One that failed on the
+    way has no timings, and `left` says how. `peak_rss_mib` is that of a process which does nothing else than load it
     and run it; None where it was not measured. `processor_ms` are the milliseconds of all cores together for a row, at the
     largest batch size. `left` says why it left the benchmark before its end, empty where it did not.
     """
 
     candidate: str
     timings: tuple[Timing, ...]
-    load_ms: float
-    first_call_ms: float
+    load_ms: float | None
+    first_call_ms: float | None
     peak_rss_mib: float | None
     size_bytes: int
     processor_ms: float | None = None

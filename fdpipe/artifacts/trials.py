@@ -96,11 +96,13 @@ class Mark(StrEnum):
 
 
 class Aspect(StrEnum):
-    """What a check is about: how good the answers are, how fast, or whether they depend on what they are computed with."""
+    """What a check is about: how good the answers are, how fast, whether they depend on what they are computed with, or what
+    it costs to have them: time, memory, energy."""
 
     QUALITY = "quality"
     SPEED = "speed"
     STABILITY = "stability"
+    COST = "cost"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,6 +114,43 @@ def train(session: Session, name: str, if_missing: bool) -> int:
     return running.train(session, name, if_missing)
 
 
+@cli.command(context_settings=OVERRIDES)
+@click.argument("overrides", nargs=-1, type=click.UNPROCESSED)
+@conf_option
+@json_option
+@in_session
+def compare(session: Session, overrides: tuple[str, ...], config_dirs: tuple[Path, ...]) -> int:
+    """Compare targets and runtimes for a model.
+
+    fdpipe compare model=digits@candidate +target=cpu,gpu aim=cost
+
+    The line up to the verdict for each target, of which nothing is deployed; then one table, and what it recommends for the
+    aim: latency (the default), throughput, cost, energy or size.
+    """
+    session.begin()
+    from fdpipe.cli import comparing
+
+    return comparing.compare(session, overrides, config_dirs)
+
+
+@cli.command(context_settings=OVERRIDES)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+@json_option
+@in_session
+def trend(session: Session, words: tuple[str, ...]) -> int:
+    """Show a model's benchmarks over time.
+
+    fdpipe trend model=digits +target=cpu
+
+    What each run chose, by machine. Exits with 10 where the newest is slower, beside its own baseline, than the last release on
+    the same machine: the intervals do not meet and the difference is above 5 %, or above=SHARE.
+    """
+    session.begin()
+    from fdpipe.cli import trending
+
+    return trending.trend(session, words)
+
+
 # --- services ---------------------------------------------------------------------------------------------------------
 
 
@@ -165,6 +203,98 @@ def stop(session: Session, service: str | None) -> int:
     from fdpipe.cli import services
 
     return services.stop(session, service)
+
+
+# --- a service under load ---------------------------------------------------------------------------------------------
+
+
+def _aimed(command: Callable[..., int]) -> Callable[..., int]:
+    """What `load` and `slo` have in common: where the requests go and what they are."""
+    for option in (
+        click.option("--timeout", "timeout_s", type=click.FloatRange(min=0.01), default=10.0, help="Seconds to an answer."),
+        click.option("--rows", type=click.IntRange(min=1), default=1, show_default=True, help="Rows in each request."),
+        click.option("--form", type=click.Choice(["json", "binary"]), default="json", show_default=True),
+        click.option("--requests", type=FILE, help="Golden rows (.npz), or bodies, one a line; default: the service's own."),
+        click.argument("target", metavar="SERVICE|URL"),
+    ):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@_aimed
+@click.option("-c", "--concurrency", type=click.IntRange(min=1), help="Closed loop: callers who wait for their answers.")
+@click.option("-r", "--rate", type=click.FloatRange(min=0, min_open=True), help="Open loop: requests a second, Poisson.")
+@click.option("--replay", type=FILE, help='Recorded requests, one a line: {"time": SECONDS, "body": …}.')
+@click.option("--speed", type=click.FloatRange(min=0, min_open=True), default=1.0, help="Replay so many times as fast.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=5.0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Draws arrivals and the order of the rows.")
+@click.option("--p99-ms", type=click.FloatRange(min=0, min_open=True), help="Exit with 10 where the p99 is above this.")
+@json_option
+@in_session
+def load(
+    session: Session,
+    target: str,
+    requests: Path | None,
+    form: str,
+    rows: int,
+    timeout_s: float,
+    concurrency: int | None,
+    rate: float | None,
+    replay: Path | None,
+    speed: float,
+    seconds: float,
+    seed: int,
+    p99_ms: float | None,
+) -> int:
+    """Put a running service under load.
+
+    fdpipe load digits-cpu --rate 200
+
+    With real rows of the release's evaluation data. Latency is counted from when a request should have been sent, so that
+    waiting is not hidden.
+    """
+    session.begin()
+    from fdpipe.cli import loading
+
+    aim = loading.Aim(target=target, requests=requests, form=form, rows=rows, timeout_s=timeout_s)
+    offered = loading.Offered(concurrency=concurrency, rate=rate, replay=replay, speed=speed, seconds=seconds, seed=seed)
+    return loading.load(session, aim, offered, p99_ms)
+
+
+@cli.command()
+@_aimed
+@click.option("--p99-ms", type=click.FloatRange(min=0, min_open=True), required=True, help="What 99 of 100 requests must keep.")
+@click.option("--at-least", type=click.FloatRange(min=0, min_open=True), help="Exit with 10 where the rate found is lower.")
+@click.option("--budget", "budget_s", type=click.FloatRange(min=1), default=90.0, show_default=True, help="Seconds in all.")
+@click.option("--precision", type=click.FloatRange(min=0.01, max=1), default=0.1, show_default=True, help="How close.")
+@json_option
+@in_session
+def slo(
+    session: Session,
+    target: str,
+    requests: Path | None,
+    form: str,
+    rows: int,
+    timeout_s: float,
+    p99_ms: float,
+    at_least: float | None,
+    budget_s: float,
+    precision: float,
+) -> int:
+    """Find the highest rate that a service holds.
+
+    fdpipe slo digits-cpu --p99-ms 20
+
+    The rate at which 99 of 100 requests are answered in time, in an open loop, with the rates that failed.
+    """
+    session.begin()
+    from fdpipe.cli import loading
+    from fdpipe.load.objective import Objective
+
+    aim = loading.Aim(target=target, requests=requests, form=form, rows=rows, timeout_s=timeout_s)
+    objective = Objective(p99_ms=p99_ms, budget_s=budget_s, precision=precision)
+    return loading.slo(session, aim, objective, at_least)
 
 
 # --- what there is, and what there was --------------------------------------------------------------------------------

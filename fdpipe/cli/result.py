@@ -14,12 +14,15 @@ from fdpipe.cli import sample
 from fdpipe.cli.session import Session
 from fdpipe.cli.tables import table
 from fdpipe.execution import Execution, error_code
+from fdpipe.report.headline import headline
 from fdpipe.report.tables import State, candidates, metric_names, short_list
 from fdpipe.report.tables import Table as Candidates
 from fdpipe.runs import RunFolder
 
 WIDEST = 1000
-STYLES = {State.DEPLOYED: "bold green", State.PROVED: "bold green", State.REFUSED: "red", State.FAILED: "dim"}
+STYLES = {
+    State.DEPLOYED: "bold green", State.PROVED: "bold green", State.REFUSED: "red", State.FAILED: "dim", State.GIVEN_UP: "dim",
+}  # fmt: skip
 
 
 def show(session: Session, execution: Execution) -> None:
@@ -32,9 +35,11 @@ def show(session: Session, execution: Execution) -> None:
         console.print(Text(f"{others} more were tried and came to no final benchmark: the report says why", style="dim"))
     session.console().print()
     if record.rejection is not None:
-        _say(session, "rejected", record.rejection.reason, "red")
+        _say(session, record.rejection.word, record.rejection.reason, "red")
     else:
         _say(session, "verdict", record.verdict.reason)
+    for remark in headline(record).remarks:
+        _say(session, "note", remark, "yellow")
     if record.release is not None and record.deployment is not None:
         name, url = record.deployment.service, record.deployment.url
         _say(session, "service", f"{name} at {url}" if url else f"{name} is proved; a dry run deploys nothing")
@@ -51,7 +56,8 @@ def as_data(folder: RunFolder) -> dict[str, Any]:
     data: dict[str, Any] = {"run": state.id, "exit_code": state.exit_code, "summary": state.summary}
     if record is None:
         return data
-    data |= {"report": str(folder.report), "result": msgspec.json.decode((folder.path / "report.json").read_bytes())}
+    data |= {"report": str(folder.report), "junit": str(folder.junit)}
+    data |= {"result": msgspec.json.decode(folder.report_data.read_bytes())}
     if record.release is not None and record.deployment is not None and record.deployment.url:
         url = record.deployment.url
         data |= {"url": url, "curl": sample.curl(record.release, url), "expected": sample.expected(record.release)}

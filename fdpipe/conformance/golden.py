@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 
 from fdpipe.arrays import Batch, load_arrays, rows_in, take
-from fdpipe.artifacts import GOLDEN_ANSWER, GOLDEN_INPUT
+from fdpipe.artifacts import GOLDEN_ANSWER, GOLDEN_INPUT, GOLDEN_TOGETHER
 
 TOLERANCE = 1e-5
 """How far a float may lie from the known answer: absolute below 1, relative above."""
@@ -44,18 +44,21 @@ Protocol = Callable[[httpx.Client, Address, Batch], dict[str, np.ndarray]]
 
 
 def ask(golden: Path, address: Address, *, singles: int | None = None) -> Heard:
-    """Ask each row alone (the first `singles` of them) and then all rows as one batch, over both protocols.
+    """Ask each row alone (the first `singles` of them) and then all rows as one batch, over both protocols. What is known of
+    them is one answer a row; or, of a release that is not batchable, one to the row alone and one among all.
 
     A request that fails counts as wrong: nothing is raised for what the service does.
     """
     arrays = load_arrays(golden)
-    inputs, answers = _part(arrays, GOLDEN_INPUT), _part(arrays, GOLDEN_ANSWER)
+    inputs, alone = part(arrays, GOLDEN_INPUT), part(arrays, GOLDEN_ANSWER)
+    together = part(arrays, GOLDEN_TOGETHER) or alone
     requests, largest, wrong = 0, 0.0, []
     with httpx.Client(timeout=_TIMEOUT_S, trust_env=False) as client:
         for name, protocol in PROTOCOLS.items():
             for rows in _requests(rows_in(inputs), singles):
                 requests += 1
-                difference, fault = _compare(protocol, client, address, take(inputs, rows), take(answers, rows))
+                known = take(alone if rows.stop - rows.start == 1 else together, rows)
+                difference, fault = _compare(protocol, client, address, take(inputs, rows), known)
                 largest = max(largest, difference)
                 if fault:
                     wrong.append(f"{name}, rows {rows.start} to {rows.stop - 1}: {fault}")
@@ -73,7 +76,8 @@ def _requests(rows: int, singles: int | None) -> Iterator[slice]:
     yield slice(0, rows)
 
 
-def _part(arrays: Batch, prefix: str) -> dict[str, np.ndarray]:
+def part(arrays: Batch, prefix: str) -> dict[str, np.ndarray]:
+    """Of a golden file's arrays those of one kind (`GOLDEN_INPUT`, `GOLDEN_ANSWER`, `GOLDEN_TOGETHER`), by their own names."""
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
@@ -122,12 +126,21 @@ def _typed_api(client: httpx.Client, address: Address, inputs: Batch) -> dict[st
 
 def _open_inference(client: httpx.Client, address: Address, inputs: Batch) -> dict[str, np.ndarray]:
     """Open Inference Protocol V2, REST with JSON tensors: data is flat, in row-major order."""
-    tensors = [
+    reply = _object(client.post(f"{address.open_inference}{infer_path(address.model)}", json={"inputs": tensors(inputs)}))
+    return {item["name"]: _array(item["data"]).reshape(item["shape"]) for item in reply["outputs"]}
+
+
+def infer_path(model: str) -> str:
+    """Where the Open Inference Protocol asks a model of this name."""
+    return f"/v2/models/{model}/infer"
+
+
+def tensors(inputs: Batch) -> list[dict[str, Any]]:
+    """The inputs as the Open Inference Protocol V2 writes them in JSON."""
+    return [
         {"name": name, "shape": list(array.shape), "datatype": _datatype(array), "data": _json(array.ravel())}
         for name, array in inputs.items()
     ]
-    reply = _object(client.post(f"{address.open_inference}/v2/models/{address.model}/infer", json={"inputs": tensors}))
-    return {item["name"]: _array(item["data"]).reshape(item["shape"]) for item in reply["outputs"]}
 
 
 PROTOCOLS: Mapping[str, Protocol] = {"bentoml": _typed_api, "oip-rest": _open_inference}

@@ -4,28 +4,35 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fdpipe.artifacts import Aspect, CheckResult, Outcome
-from fdpipe.gate.loss import Drop, checked, result, worst
+from fdpipe.gate.loss import Drop, Rule, checked, checked_alpha
 from fdpipe.interfaces import Evidence
 
 
 @dataclass(frozen=True, kw_only=True)
 class Incumbent:
-    """No metric may lose more than `max_drop` against the release now deployed for this target."""
+    """No metric may lose more than `max_drop` against the release now deployed for this target, with confidence 1 - `alpha`
+    (non-inferiority).
+
+    No number of rows proves that nothing at all was lost: with a limit of 0, only what is surely better passes.
+    """
 
     aspect: ClassVar[Aspect] = Aspect.QUALITY
 
-    max_drop: float = 0.0
+    max_drop: float = 0.01
     drop: Drop = Drop.ABSOLUTE
+    alpha: float = 0.05
 
     def __post_init__(self) -> None:
-        """A limit that can be compared with."""
+        """A limit that can be compared with, and a probability."""
         checked(self.max_drop)
+        checked_alpha(self.alpha)
 
     def judge(self, evidence: Evidence) -> CheckResult:
         """The metric that lost most decides; a first deployment passes."""
         name = evidence.candidate.name
         if evidence.incumbent is None:
             return CheckResult(check="incumbent", candidate=name, outcome=Outcome.PASS, reason="nothing is deployed yet")
-        loss = worst(evidence.incumbent.quality, evidence.evaluation.quality, evidence.directions, self.drop)
+        rule = Rule(check="incumbent", limit=self.max_drop, drop=self.drop, alpha=self.alpha)
         release = (evidence.incumbent_release or "unknown")[:12]
-        return result("incumbent", name, loss, self.max_drop, self.drop, f", against the deployed release {release}")
+        suffix = f", against the deployed release {release}"
+        return rule.judge(evidence, evidence.beside_incumbent, evidence.incumbent.quality, suffix)

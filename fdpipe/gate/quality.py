@@ -4,25 +4,34 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fdpipe.artifacts import Aspect, CheckResult
-from fdpipe.gate.loss import Drop, checked, result, worst
+from fdpipe.gate.loss import Drop, Rule, checked, checked_alpha
 from fdpipe.interfaces import Evidence
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """No metric may lose more than `max_drop` against the original; a negative one demands a gain of that size."""
+    """No metric may lose more than `max_drop` against the original, with confidence 1 - `alpha` (non-inferiority); a negative
+    one demands a gain of that size.
+
+    What is surely better by more than `implausible_gain` is anomalous: in the unit of a figure between -1 and 1, and of any
+    other as a fraction of it; None lets any gain pass.
+    """
 
     aspect: ClassVar[Aspect] = Aspect.QUALITY
 
     max_drop: float = 0.01
     drop: Drop = Drop.ABSOLUTE
+    alpha: float = 0.05
+    implausible_gain: float | None = 0.05
 
     def __post_init__(self) -> None:
-        """A limit that can be compared with."""
+        """A limit that can be compared with, a probability, and a gain."""
         checked(self.max_drop)
+        checked_alpha(self.alpha)
+        if self.implausible_gain is not None and not self.implausible_gain > 0:
+            raise ValueError(f"implausible_gain must be above 0, or null, not {self.implausible_gain}")
 
     def judge(self, evidence: Evidence) -> CheckResult:
         """The metric that lost most decides."""
-        found = evidence.evaluation
-        loss = worst(found.reference, found.quality, evidence.directions, self.drop)
-        return result("quality", evidence.candidate.name, loss, self.max_drop, self.drop)
+        rule = Rule(check="quality", limit=self.max_drop, drop=self.drop, alpha=self.alpha, implausible=self.implausible_gain)
+        return rule.judge(evidence, evidence.beside_original, evidence.evaluation.reference)

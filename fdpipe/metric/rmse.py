@@ -5,7 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from fdpipe.arrays import Batch, value_of
+from fdpipe.arrays import Batch
+from fdpipe.metric._values import values_beside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +19,5 @@ class Rmse:
 
     def score(self, answers: Batch, labels: np.ndarray) -> float:
         """Over all values of all rows."""
-        found = value_of(answers)
-        if found is None or labels.dtype.kind not in "biuf" or found.size != labels.size:
-            return float("nan")
-        return float(np.sqrt(np.mean((found.ravel() - labels.ravel()) ** 2)))
+        both = values_beside(answers, labels)
+        return float("nan") if both is None else float(np.sqrt(np.mean((both[0] - both[1]) ** 2)))

@@ -49,7 +49,7 @@ def show(plan: Plan, record: Record) -> None:
 def verdict(record: Record) -> str:
     """The verdict, and each check on each candidate, in Markdown."""
     refused = record.rejection
-    head = f"**rejected**: {refused.reason}" if refused else f"**{record.verdict.outcome}**: {record.verdict.reason}"
+    head = f"**{refused.word}**: {refused.reason}" if refused else f"**{record.verdict.outcome}**: {record.verdict.reason}"
     lines = ["| candidate | check | outcome | reason |", "| --- | --- | --- | --- |"]
     for result in record.verdict.results:
         cells = (result.candidate, result.check, result.outcome.value, result.reason)

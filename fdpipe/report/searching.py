@@ -55,17 +55,6 @@ def _named(nodes: Sequence[str]) -> str:
     return nodes[0] if len(nodes) == 1 else f"{len(nodes)} nodes, as {nodes[0]}"
 
 
-def calibrations(record: Record) -> list[tuple[str, str]]:
-    """Each distinct calibration under its method: its rows by digest, and how much of the evaluation data lies inside."""
-    found: dict[str, str] = {}
-    for trial in record.trials:
-        if (ranges := trial.ranges) is not None:
-            inside = "" if ranges.coverage is None else f"; {ranges.coverage:.2%} of the evaluation values lie inside"
-            told = f"{ranges.rows:,} rows {words.digest(ranges.data_digest)}, {len(ranges.values)} tensors{inside}"
-            found.setdefault(f"{ranges.method}, {told}", trial.candidate.recipe)
-    return [(recipe, told) for told, recipe in found.items()]
-
-
 def _turn(record: Record, trial: Trial, metric: str) -> tuple[str, ...]:
     name, measurement = trial.candidate.name, measurement_of(record, trial)
     quality = words.figure(trial.evaluation.quality.get(metric)) if trial.evaluation else words.DASH

@@ -6,26 +6,34 @@ from typing import Any
 
 import msgspec
 
-from fdpipe.artifacts import Parity, Record, Trial
+from fdpipe.artifacts import Parity, Record, Stress, Trial
+from fdpipe.hardware import rows_of
 from fdpipe.plan import Plan
 from fdpipe.progress import Event
+from fdpipe.report import graph
 from fdpipe.report.stages import stage_rows
-from fdpipe.report.tables import state
+from fdpipe.report.tables import judged, marks, state
+
+VERSION = 1
+"""Of the form of `report.json`: it changes where a field goes or means something else, not where one is added."""
 
 
-def to_json(record: Record, plan: Plan, events: Sequence[Event]) -> bytes:
-    """`report.json`."""
-    return msgspec.json.format(msgspec.json.encode(summary(record, plan, events)), indent=1)
+def to_json(record: Record, plan: Plan, events: Sequence[Event], counted: graph.Operators | None) -> bytes:
+    """`report.json`; `counted` are the nodes of the graph before and after."""
+    return msgspec.json.format(msgspec.json.encode(summary(record, plan, events, counted)), indent=1)
 
 
-def summary(record: Record, plan: Plan, events: Sequence[Event]) -> dict[str, Any]:
-    """What the report says, as JSON-safe data without paths."""
+def summary(record: Record, plan: Plan, events: Sequence[Event], counted: graph.Operators | None) -> dict[str, Any]:
+    """What the report says, as JSON-safe data without paths. A figure that is not there is null."""
+    measured = record.measured
     return {
+        "version": VERSION,
         "model": record.model,
         "target": record.target,
         "plan": plan.digest,
-        "outcome": "rejected" if record.rejection else "deployed" if record.deployment else "packaged",
+        "outcome": outcome(record),
         "reason": record.rejection.reason if record.rejection else record.verdict.reason,
+        "rejection": record.rejection,
         "verdict": record.verdict,
         "release": record.release and {"digest": record.release.digest, "candidate": record.release.candidate.name},
         "deployment": record.deployment,
@@ -33,12 +41,22 @@ def summary(record: Record, plan: Plan, events: Sequence[Event]) -> dict[str, An
         "incumbent": record.incumbent,
         "parity": _parity(record.baseline.parity),
         "data": {rows.role: {"rows": rows.count, "digest": rows.digest} for rows in _data(record)},
+        "baseline": measured.baseline,
         "candidates": [_candidate(record, trial) for trial in record.trials],
+        "hardware": rows_of(record, plan.target),
+        "health": measured.health,
+        "ended": measured.ended,
+        "operators": counted,
         "skipped_runtimes": record.skipped_runtimes,
-        "threads": record.measured.threads,
-        "machine": record.measured.machine,
+        "threads": measured.threads,
+        "machine": measured.machine,
         "stages": stage_rows(events),
     }
+
+
+def outcome(record: Record) -> str:
+    """What came of the run, in a word."""
+    return "rejected" if record.rejection else "deployed" if record.deployment else "packaged"
 
 
 def _parity(parity: Parity) -> dict[str, Any]:
@@ -59,19 +77,25 @@ def _candidate(record: Record, trial: Trial) -> dict[str, Any]:
         "session": trial.candidate.session,
         "state": state(record, trial),
         "reason": trial.reason or trial.beaten or None,
+        "marks": marks(record, trial),
         "digest": trial.artifact and trial.artifact.digest,
         "size_bytes": trial.artifact and trial.artifact.size_bytes,
         "quality": evaluation and evaluation.quality,
         "reference": evaluation and evaluation.reference,
         "agreement": evaluation and evaluation.agreement,
         "invariance": evaluation and evaluation.invariance,
+        "checks": judged(record, trial),
         "measurement": record.measured.of(name),
+        "ratio": record.measured.overall(name),
+        "energy": record.measured.energy.get(name),
+        "stress": [_stress(one) for one in record.stress.get(name, ())],
         "calibration": trial.ranges
         and {
             "method": trial.ranges.method,
             "rows": trial.ranges.rows,
             "digest": trial.ranges.data_digest,
             "coverage": trial.ranges.coverage,
+            "coverage_by_input": trial.ranges.coverage_by_input,
         },
         "why": trial.why,
         "calibrator": trial.candidate.calibrator,
@@ -82,4 +106,12 @@ def _candidate(record: Record, trial: Trial) -> dict[str, Any]:
         "diagnosis": trial.diagnosis,
         "unsupported": trial.unsupported,
         "unmeasured": trial.unmeasured,
+        "beaten": trial.beaten,
     }
+
+
+def _stress(stress: Stress) -> dict[str, Any]:
+    """Its figures, without the answers."""
+    return {
+        "corruption": stress.corruption, "rows": stress.rows, "quality": stress.quality, "reference": stress.reference,
+    }  # fmt: skip

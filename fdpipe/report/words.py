@@ -27,7 +27,11 @@ def difference(value: float) -> str:
 
 def ratio(value: Interval | None) -> str:
     """A ratio of times with its interval."""
-    return DASH if value is None else f"{value.middle:.2f}× ({value.low:.2f}–{value.high:.2f})"
+    return DASH if value is None else f"{_factor(value.middle)}× ({_factor(value.low)}–{_factor(value.high)})"
+
+
+def _factor(value: float) -> str:
+    return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
 
 
 def milliseconds(value: float) -> str:

@@ -24,6 +24,11 @@ class OnnxRuntime:
     provider: str = CPU
     extra: str = ""
 
+    @property
+    def device(self) -> str:
+        """`gpu` where its provider computes on an NVIDIA GPU."""
+        return "gpu" if self.provider.startswith(("CUDA", "Tensorrt", "NvTensorRT")) else ""
+
     def check(self) -> None:
         """`MissingExtra` where the installed ONNX Runtime has no such provider."""
         offered = extras.require("onnxruntime", extra=self.extra).get_available_providers()

@@ -24,6 +24,7 @@ class TensorRt:
     packages: ClassVar[tuple[str, ...]] = ("tensorrt",)
     kinds: ClassVar[tuple[str, ...]] = ("onnx",)
     makes: ClassVar[str] = LIBRARY
+    device: ClassVar[str] = "gpu"
     extra: ClassVar[str] = "tensorrt"
 
     rows: tuple[int, int, int] = (1, 8, 64)

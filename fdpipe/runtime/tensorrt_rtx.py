@@ -28,6 +28,7 @@ class TensorRtRtx:
     packages: ClassVar[tuple[str, ...]] = ("tensorrt-rtx",)
     kinds: ClassVar[tuple[str, ...]] = ("onnx",)
     makes: ClassVar[str] = LIBRARY
+    device: ClassVar[str] = "gpu"
     extra: ClassVar[str] = "rtx"
 
     compute_capabilities: tuple[str, ...] = ("SM80", "SM86", "SM89", "SM120")

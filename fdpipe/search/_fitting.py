@@ -10,6 +10,8 @@ PRODUCTS = ("MatMul", "Gemm", "FusedMatMul", "FusedGemm", "Attention", "LSTM", "
 INT8 = {"avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
 """Instruction sets with which 8-bit arithmetic is not slower than float."""
 BF16 = {"avx512_bf16", "amx_bf16", "bf16"}
+HALF = "bf16"
+"""How a session says that it computes in bfloat16."""
 MOSTLY = 4
 """A network with so many times as many convolutions as matrix products is one of convolutions."""
 
@@ -49,7 +51,7 @@ def unusable(space: Space, choice: Choice) -> str | None:
 
 def fits(space: Space, session: Session) -> bool:
     """Whether the processor can make use of the session's precision."""
-    return "bf16" not in session.values() or bool(BF16 & set(space.instruction_sets))
+    return HALF not in session.values() or bool(BF16 & set(space.instruction_sets))
 
 
 def _effort(name: str, choice: Choice) -> tuple[bool, bool, bool]:

@@ -4,11 +4,14 @@ from collections.abc import Iterator, Sequence
 
 from fdpipe.artifacts import Candidate, Trial
 from fdpipe.interfaces import Proposal, Session, Space
-from fdpipe.search._fitting import fits
+from fdpipe.search._fitting import HALF, fits
 from fdpipe.search._standing import GAINS, best, excess, is_hopeless, is_lossy, is_right, ratio
 
 TUNABLE = 1.4
 """Another session is not tried for what takes so many times as long as the best that passes."""
+HALVED = 3.0
+"""The same for a model in float and a session that computes in bfloat16: a processor with instructions for products of matrices
+may be so many times as fast in it."""
 FOLLOWS = 2.0
 """The same for a session that has proved itself with another candidate."""
 BETTER = 0.99
@@ -46,12 +49,17 @@ def _other_sessions(space: Space, trials: Sequence[Trial]) -> Iterator[tuple[Tri
             kind = [trial for trial in field if _quantizes(space, trial) is quantized]
             kind = sorted(kind, key=lambda trial: not (is_right(trial) and promise(trial, trials) <= TUNABLE))
             for leader in kind[:1]:
-                if promise(leader, trials) <= TUNABLE:
-                    yield from ((leader, _in(leader, one, "the runtime's fastest of its kind")) for one in others)
+                able = [one for one in others if promise(leader, trials) <= _reach(one, quantized)]
+                yield from ((leader, _in(leader, one, "the runtime's fastest of its kind")) for one in able)
             for follower in kind[1:]:
                 if promise(follower, trials) <= FOLLOWS:
                     proved = [one for one in others if _gain(kind[0], one, trials) <= BETTER]
                     yield from ((follower, _in(follower, one, f"it helped {kind[0].candidate.name}")) for one in proved)
+
+
+def _reach(session: Session, quantized: bool) -> float:
+    """How far behind the best a leader may be for this session to be tried with it."""
+    return HALVED if HALF in session.values() and not quantized else TUNABLE
 
 
 def is_tuned(space: Space, one: Candidate) -> bool:

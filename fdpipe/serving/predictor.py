@@ -37,6 +37,12 @@ class Predictor:
         self.engine: Engine | None = None
         self._limiter = CapacityLimiter(len(os.sched_getaffinity(0)))
 
+    @property
+    def batchable(self) -> bool:
+        """Whether rows of several requests may be computed together. Where not, `predict` is to be given the records of one
+        request and no others, as it is now: nothing here joins requests."""
+        return self.manifest.batchable
+
     def open(self) -> None:
         """Load the model with exactly the session settings that were measured."""
         self.engine = self.runtime.open(self.manifest.artifact, self.manifest.candidate.session)

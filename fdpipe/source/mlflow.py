@@ -12,15 +12,24 @@ from typing import TYPE_CHECKING, Any
 from fdpipe.artifacts import ModelRef, SourceModel
 from fdpipe.content import tree_digest
 from fdpipe.errors import SourceError
+from fdpipe.home import home
+from fdpipe.interfaces import Appraisal
 from fdpipe.mlmodel import describe
 from fdpipe.quarantine import refuse_links
-from fdpipe.tracking import connect_existing, files_at, shown, told
+from fdpipe.tracking import SQLITE, address, connect_existing, discreet, files_at, shown, told
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 REFERENCE = re.compile(r"(?:models:/)?(?P<name>[^/@:]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))?")
+LOGGED_MODEL = re.compile(r"models:/(m-[0-9a-f]+)")
 TRIES = 5
+EXPERIMENT = "fdpipe"
+"""Where evaluations are kept of versions that no run made."""
+
+ROLE = "evaluation"
+DIGEST_LENGTH = 36
+"""So many characters MLflow keeps of a data set's digest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +79,22 @@ class Mlflow:
                 if str(now) != ref.version:
                     raise SourceError(f"{ref.name}@{alias} was set to version {now} by somebody else at the same time")
 
+    def appraise(self, ref: ModelRef, appraisal: Appraisal) -> str:
+        """A finished run beside the version's own, with the figures on the logged model and its data set; the version's tag
+        `fdpipe.<target>.evaluation_run` names it. The files come last: where they cannot be kept, the figures are."""
+        registry = connect_existing(self.tracking_uri)
+        with told(f"{ref.name} version {ref.version} cannot be evaluated in {shown(self.tracking_uri)}"):
+            run_id = _log(registry, ref, appraisal, self.tracking_uri)
+            tag = f"fdpipe.{appraisal.target}.evaluation_run"
+            _patiently(lambda: registry.set_model_version_tag(ref.name, ref.version, tag, run_id))
+        for path in appraisal.files:
+            try:
+                registry.log_artifact(run_id, str(path))
+            except Exception as error:  # every artifact store has a library of its own, and each its own errors
+                line = discreet(str(error)).strip().partition("\n")[0]
+                raise SourceError(f"the evaluation run {run_id} has no {path.name}: {line}") from error
+        return run_id
+
     @contextmanager
     def _files(self, name: str, version: str) -> Iterator[Path]:
         """The version's folder, none of whose links leaves it."""
@@ -111,6 +136,51 @@ def _offer(registry: "MlflowClient", model: Any) -> str:  # noqa: ANN401 - MLflo
     newest = registry.search_model_versions(f"name='{quoted}'", max_results=8, order_by=["version_number DESC"])
     aliases = [f"{model.name}@{alias}" for alias in sorted(model.aliases)]
     return ", ".join([*aliases, *(f"{model.name}/{item.version}" for item in newest)]) or "no version at all"
+
+
+def _log(registry: "MlflowClient", ref: ModelRef, appraisal: Appraisal, tracking_uri: str) -> str:
+    """A run with the figures and settings; its id. Figures are linked to MLflow's logged model, where the version has one."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param, RunTag
+
+    model = LOGGED_MODEL.match(registry.get_model_version(ref.name, ref.version).source or "")
+    model_id = model[1] if model else None
+    digest, now = appraisal.rows_digest[:DIGEST_LENGTH], int(time.time() * 1000)
+    tags = {
+        "fdpipe.run": appraisal.run, "fdpipe.target": appraisal.target, "fdpipe.verdict": appraisal.verdict,
+        "fdpipe.model": f"{ref.name}/{ref.version}",
+    }  # fmt: skip
+    run = registry.create_run(_experiment(registry, ref, tracking_uri), run_name=f"fdpipe {appraisal.run}", tags=tags)
+    run_id = str(run.info.run_id)
+    data = Dataset(name=ROLE, digest=digest, source_type="fdpipe", source=appraisal.rows_digest)
+    context = InputTag(key="mlflow.data.context", value=ROLE)
+    models = [LoggedModelInput(model_id)] if model_id else []
+    registry.log_inputs(run_id, datasets=[DatasetInput(data, [context])], models=models)
+    metrics = [
+        Metric(name, value, now, 0, model_id=model_id, dataset_name=ROLE, dataset_digest=digest, run_id=run_id)
+        for name, value in appraisal.figures.items()
+    ]
+    params = [Param(name, value) for name, value in appraisal.settings.items()]
+    registry.log_batch(run_id, metrics=metrics, params=params, tags=[RunTag("fdpipe.rows", appraisal.rows_digest)])
+    registry.set_terminated(run_id)
+    return run_id
+
+
+def _experiment(registry: "MlflowClient", ref: ModelRef, tracking_uri: str) -> str:
+    """That of the run which made the version; else one of fdpipe's own, whose artifacts lie below the state folder where the
+    registry is embedded."""
+    from mlflow.exceptions import MlflowException
+
+    if ref.run_id is not None:
+        try:
+            return str(registry.get_run(ref.run_id).info.experiment_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+    found = registry.get_experiment_by_name(EXPERIMENT)
+    if found is not None:
+        return str(found.experiment_id)
+    here = (home() / "mlflow" / "artifacts" / EXPERIMENT).as_uri() if address(tracking_uri).startswith(SQLITE) else None
+    return str(registry.create_experiment(EXPERIMENT, artifact_location=here))
 
 
 def _patiently(write: Callable[[], None]) -> None:

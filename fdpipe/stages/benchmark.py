@@ -1,56 +1,40 @@
 """benchmark: the speed of several candidates beside each other, call by call, on this machine.
 
-Two things timed one after the other on a shared machine differ by what else ran meanwhile. So all candidates take turns in
-blocks: each one once in a random order and once in that order reversed (ABBA), which cancels drift. And two copies of one
-model differ too, by as much as a tenth, by where their memory came to lie. So all are opened anew for each of several
-sittings. A sitting's ratio is the median over its blocks, the ratio is the median over the sittings, and the interval a
-bootstrap of it, which thus covers what a restarted service would see.
+Two things timed one after the other on a shared machine differ by what else ran meanwhile. So every candidate has a process
+of its own, and all take turns in blocks: each once in a random order and once in that order reversed (ABBA), which cancels
+drift. And two copies of one model differ too, by as much as a tenth, by where their memory came to lie. So all are opened
+anew, in new processes, for each of several sittings. A sitting's ratio is the median over its blocks, the ratio is the median
+over the sittings, and the interval a bootstrap of it, which thus covers what a restarted service would see.
 """
 
-import gc
-import math
 import os
-import pickle
-import resource
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from fdpipe import workers
-from fdpipe.arrays import Batch, take
-from fdpipe.artifacts import Artifact, Candidate, Interval, Measured, Measurement, Rows, Timing, WorkerSpec
+from fdpipe import progress, workers
+from fdpipe.artifacts import Artifact, Candidate, Health, Interval, Measured, Measurement, Pace, Rows, Timing, WorkerSpec
 from fdpipe.errors import StageError
 from fdpipe.interfaces import Engine, Processor, Runtime
 from fdpipe.machine import describe_machine
 from fdpipe.plan import Benchmark
-from fdpipe.stages import memory
+from fdpipe.race import batches
+from fdpipe.race.intervals import FEWEST_SITTINGS, hopeless, interval, pace, undecided
+from fdpipe.race.runner import Surroundings
+from fdpipe.race.sitting import Entrant, Race, Sitting, Size, Terms, sit
 from fdpipe.store import stage
 
-TURN_NS = 1_000_000
-LONGEST_TURN_NS = 20 * TURN_NS
-"""Short calls are repeated until the quickest candidate's turn lasts `TURN_NS`, or the slowest one's `LONGEST_TURN_NS`."""
 SITTINGS = 12
-FEWEST_SITTINGS = 5
-"""Slow models get fewer sittings than `SITTINGS`, but these even where the budget does not suffice."""
+"""The budget is shared by so many; by fewer where opening them all would take longer than the budget itself, but by at least
+`FEWEST_SITTINGS`."""
 IMPRESSION_SITTINGS = 2
-"""The same for a first impression, whose interval is the wider for it."""
-HOPELESS = 1.5
-"""In a first impression, what takes so many times as long as the baseline at every size so far, in long calls, is not asked
-for larger batches."""
-OPENING_SPREAD = 0.04
-"""The least standard deviation of a sitting's log ratio, for where there are too few of them to see it: chosen, from 0.04 to
-0.24 between two openings of one model that were measured on two cores under a load of seven."""
-BATCHES = 16
-"""How many different batches are prepared for each size."""
-RESAMPLES = 10_000
-
-Run = Callable[[Batch], object]
+"""As few for a first impression, whose interval is the wider for it."""
+SITTINGS_TO_LEAVE = 3
+"""Nobody leaves sooner."""
+CALLS_FOR_P999 = 10_000
+"""Ten of them are slower than the 99.9th percentile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,30 +56,23 @@ def benchmark(
 ) -> Measured:
     """Every contender's speed; the first is the baseline.
 
-    `settings.seconds` is shared by all contenders and spent once for each batch size, loading and warm-up included. Only
-    `Engine.run` is timed, on batches prepared from evaluation rows.
+    `settings.seconds` is shared by all contenders and spent once for each batch size and length, warm-up included; opening
+    comes on top. Only `Engine.run` is timed, on batches prepared from evaluation rows. A contender whose process dies or hangs
+    has no timings, and its measurement says why; `StageError` where it is the baseline, or a first impression.
     """
     bound: Processor = workers.build_spec(processor)
-    features = rows.load().features
-    batches = {size: _prepared(bound, features, rows.count, size) for size in settings.batch_sizes}
-    peaks = [_peak(one, batches[max(batches)][0]) if settings.memory else None for one in contenders]
-    random = np.random.default_rng(settings.seed)
-    sittings: list[Sitting] = []
-    ends = time.perf_counter() + settings.seconds * len(batches)
-    fewest = IMPRESSION_SITTINGS if settings.impression else FEWEST_SITTINGS
-    with _no_garbage_collection():
-        while len(sittings) < fewest or (len(sittings) < SITTINGS and time.perf_counter() < ends):
-            sittings.append(_sit(contenders, batches, settings, random))
-            batches = {size: batches[size] for size in batches if size in sittings[-1].races}
-    first = contenders[0].candidate
-    return Measured(
-        measurements=tuple(
-            _measurement(number, one, sittings, list(batches), peaks[number], settings) for number, one in enumerate(contenders)
-        ),
-        baseline=first.name,
-        threads=threads(first),
-        machine=describe_machine(),
-    )
+    axes = batches.sequences(contenders[0].artifact.inputs) if settings.lengths else []
+    if settings.lengths and not axes:
+        progress.note("benchmark.lengths is left out: the model has no axis of tokens")
+    sizes = batches.written(folder, bound, rows.load().features, settings.batch_sizes, settings.lengths, axes)
+    load_before = os.getloadavg()[0]
+    try:
+        course = _Course(contenders, sizes, settings)
+        course.run()
+    finally:
+        for size in sizes:
+            size.batches.unlink()
+    return course.measured(load_before)
 
 
 def nothing_measured(baseline: Candidate) -> Measured:
@@ -108,202 +85,176 @@ def threads(candidate: Candidate) -> int:
     return int(candidate.session.get("threads", 0)) or len(os.sched_getaffinity(0))
 
 
-def _prepared(processor: Processor, features: Batch, count: int, size: int) -> list[Batch]:
-    """Batches of exactly `size` rows, from the first row on and round again where the rows end."""
-    wanted = min(BATCHES, math.ceil(count / size))
-    rows = np.arange(wanted * size).reshape(wanted, size) % count
-    return [processor.prepare(take(features, index)) for index in rows]
+def cores(contenders: Sequence[Contender]) -> frozenset[int]:
+    """The cores that every candidate's process is kept to: as many as the one with the most threads has, the last ones."""
+    usable = sorted(os.sched_getaffinity(0))
+    return frozenset(usable[-max(threads(one.candidate) for one in contenders) :])
 
 
-# --- a sitting --------------------------------------------------------------------------------------------------------
+def percentiles(calls: np.ndarray) -> tuple[float, float, float, float | None]:
+    """p50, p90, p99 and p99.9 in milliseconds of calls in nanoseconds; the last only of `CALLS_FOR_P999`."""
+    p50, p90, p99, p999 = (float(one) for one in np.quantile(calls, [0.5, 0.9, 0.99, 0.999]) / 1e6)
+    return p50, p90, p99, p999 if len(calls) >= CALLS_FOR_P999 else None
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Race:
-    """One batch size in one sitting: each contender's median log ratio to the first, and the nanoseconds of its calls."""
-
-    logs: np.ndarray
-    calls: np.ndarray
+# --- the sittings -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sitting:
-    """All contenders opened anew: milliseconds of each one's load and first call, and the race of each batch size."""
+class _Course:
+    """The sittings so far, and who is still in."""
 
-    load_ms: Sequence[float]
-    first_call_ms: Sequence[float]
-    races: Mapping[int, Race]
+    def __init__(self, contenders: Sequence[Contender], sizes: Sequence[Size], settings: Benchmark) -> None:
+        self._contenders, self._sizes, self._settings = contenders, list(sizes), settings
+        self._sittings: list[Sitting] = []
+        entrants = [Entrant(runtime=one.runtime, artifact=one.artifact, session=one.candidate.session) for one in contenders]
+        twin = [] if settings.impression else [entrants[0]]
+        self._entrants = dict(enumerate([*entrants, *twin]))
+        self._left: dict[int, str] = {}
+        self._lost: set[int] = set()
+        self._ended = ""
 
+    @property
+    def _twin(self) -> int:
+        """The number of the baseline's second process."""
+        return len(self._contenders)
 
-def _sit(
-    contenders: Sequence[Contender], batches: Mapping[int, Sequence[Batch]], settings: Benchmark, random: np.random.Generator
-) -> Sitting:
-    load_ms, first_call_ms = np.empty(len(contenders)), np.empty(len(contenders))
-    engines: dict[int, Engine] = {}
-    with ExitStack() as opened:
-        for one in random.permutation(len(contenders)):
-            started = time.perf_counter()
-            engines[one] = contenders[one].open()
-            loaded = time.perf_counter()
-            opened.callback(engines[one].close)
-            engines[one].run(batches[min(batches)][0])
-            load_ms[one], first_call_ms[one] = (loaded - started) * 1e3, (time.perf_counter() - loaded) * 1e3
-        runs = [engines[one].run for one in range(len(contenders))]
-        races: dict[int, Race] = {}
-        for size in sorted(batches):
-            if not (settings.impression and _is_hopeless(list(races.values()))):
-                races[size] = _race(runs, batches[size], settings, random)
-    return Sitting(load_ms=load_ms.tolist(), first_call_ms=first_call_ms.tolist(), races=races)
+    def run(self) -> None:
+        """Sit until every ratio is decided, or the budget is spent."""
+        settings, random = self._settings, np.random.default_rng(self._settings.seed)
+        budget_s = settings.seconds * len(self._sizes)
+        terms = Terms(
+            seconds=settings.seconds / SITTINGS,
+            warmup_calls=settings.warmup_calls,
+            limit_s=settings.limit_seconds,
+            surroundings=Surroundings.of_this_process(cores(self._contenders)),
+            impression=settings.impression,
+            memory=settings.memory,
+        )
+        while not self._ended:
+            sitting = sit(self._entrants, self._sizes, terms, random)
+            self._sittings.append(sitting)
+            self._note_lost(sitting)
+            self._sizes = self._sizes[: len(sitting.races)]
+            planned, is_over = self._planned(budget_s), sum(one.raced_s for one in self._sittings) >= budget_s
+            terms = replace(terms, memory=False, seconds=settings.seconds / (SITTINGS if settings.impression else planned))
+            count = len(self._sittings)
+            if settings.impression:
+                self._ended = f"{count} sittings are a first impression" if count == IMPRESSION_SITTINGS else ""
+            elif count >= SITTINGS_TO_LEAVE:
+                ratios = self._ratios()
+                if count >= FEWEST_SITTINGS and not undecided(ratios, settings.precision):
+                    self._ended = f"every ratio is decided after {count} sittings"
+                elif count >= FEWEST_SITTINGS and (is_over or count >= planned):
+                    self._ended = f"the budget of {budget_s:g} s is spent after {count} sittings"
+                else:
+                    self._let_go(ratios)
 
+    def _planned(self, budget_s: float) -> int:
+        """How many sittings there are to be, by what it took to open the contenders so far."""
+        typical_s = float(np.median([one.opening_s for one in self._sittings]))
+        return max(FEWEST_SITTINGS, min(SITTINGS, int(budget_s / typical_s)))
 
-def _is_hopeless(races: Sequence[Race]) -> bool:
-    """Whether all but the first were far slower at every size so far, and a larger batch would take long."""
-    return (
-        bool(races)
-        and all(len(race.logs) > 1 and race.logs[1:].min() > math.log(HOPELESS) for race in races)
-        and float(np.median(races[-1].calls, axis=1).max()) > LONGEST_TURN_NS
-    )
+    def _note_lost(self, sitting: Sitting) -> None:
+        for number, reason in sitting.lost.items():
+            if number == 0 or self._settings.impression:
+                raise StageError(reason if number else f"{self._name(0)} cannot be measured: {reason}")
+            del self._entrants[number]
+            self._lost.add(number)
+            self._leave(number, reason)
 
+    def _let_go(self, ratios: dict[int, list[Interval]]) -> None:
+        for number, leader in hopeless(ratios).items():
+            del self._entrants[number]
+            self._leave(number, f"{self._name(leader or 0)} is surely faster, after {len(self._sittings)} sittings")
 
-def _race(runs: Sequence[Run], batches: Sequence[Batch], settings: Benchmark, random: np.random.Generator) -> Race:
-    """All contenders in turns until the sitting's share of the time is up."""
-    share_s = settings.seconds / SITTINGS
-    ends = time.perf_counter() + share_s
-    typical = [_warm(run, batches, settings, share_s / 4 / len(runs)) for run in runs]
-    repeats = max(1, min(math.ceil(TURN_NS / min(typical)), int(LONGEST_TURN_NS / max(typical))))
-    settled = [settings.impression and one > LONGEST_TURN_NS for one in typical]
-    blocks: list[np.ndarray] = []
-    quiet: list[bool] = []
-    while not blocks or time.perf_counter() < ends:
-        before = _pushed_off()
-        blocks.append(_block(runs, batches, len(blocks), repeats, random.permutation(len(runs)), settled))
-        quiet.append(_pushed_off() == before)
-    calls = np.stack(blocks)
-    logs = np.log(np.median(calls, axis=2))
-    kept = np.array(quiet) if 2 * sum(quiet) >= len(quiet) else np.full(len(quiet), True)
-    return Race(logs=np.median(logs[kept] - logs[kept, :1], axis=0), calls=calls.swapaxes(0, 1).reshape(len(runs), -1))
+    def _leave(self, number: int, reason: str) -> None:
+        if number != self._twin:
+            self._left[number] = reason
+            progress.note(f"{self._name(number)} leaves the benchmark: {reason}")
 
+    def _name(self, number: int) -> str:
+        return self._contenders[number].candidate.name
 
-def _block(
-    runs: Sequence[Run], batches: Sequence[Batch], number: int, repeats: int, order: np.ndarray, settled: Sequence[bool]
-) -> np.ndarray:
-    """Nanoseconds of every call, of shape (contenders, 2 × repeats); all answer the same batches."""
-    spent = np.empty((len(runs), 2, repeats))
-    for turn, sequence in enumerate((order, order[::-1])):
-        for one in sequence:
-            spent[one, turn] = _turn(runs[one], batches, (2 * number + turn) * repeats, repeats, settled[one])
-    return spent.reshape(len(runs), -1)
+    def _ratios(self) -> dict[int, list[Interval]]:
+        """Of those still in, at every size."""
+        numbers = [number for number in self._entrants if number not in (0, self._twin)]
+        return {number: [self._ratio(number, size) for size in range(len(self._sizes))] for number in numbers}
 
+    def _races(self, number: int, size: int) -> list[Race]:
+        races = [sitting.races[size] for sitting in self._sittings if size in sitting.races]
+        return [race for race in races if number in race.calls]
 
-def _turn(run: Run, batches: Sequence[Batch], start: int, repeats: int, settled: bool = False) -> list[int]:
-    """Nanoseconds of each call. One call before them is not counted: it pays for what the one before left in the caches;
-    unless calls are so long that a first impression can do without."""
-    clock = time.perf_counter_ns
-    spent = []
-    if not settled:
-        run(batches[start % len(batches)])
-    for number in range(start, start + repeats):
-        batch = batches[number % len(batches)]
-        started = clock()
-        run(batch)
-        spent.append(clock() - started)
-    return spent
+    def _ratio(self, number: int, size: int) -> Interval:
+        logs = np.array([np.median(race.logs(number)) for race in self._races(number, size)])
+        return interval(logs, self._settings.confidence, self._settings.seed)
 
+    # --- figures ------------------------------------------------------------------------------------------------------
 
-def _warm(run: Run, batches: Sequence[Batch], settings: Benchmark, seconds: float) -> float:
-    """A typical call's nanoseconds, after the warm-up calls or `seconds`, whichever is sooner; after one that is long enough
-    for a first impression."""
-    ends = time.perf_counter() + seconds
-    spent = _turn(run, batches, 0, 1, settled=settings.impression)
-    if settings.impression and spent[0] > LONGEST_TURN_NS:
-        return float(spent[0])
-    while len(spent) < settings.warmup_calls and time.perf_counter() < ends:
-        spent += _turn(run, batches, len(spent), 1)
-    return float(np.median(spent))
+    def measured(self, load_before: float) -> Measured:
+        """All that was found."""
+        first = self._contenders[0].candidate
+        return Measured(
+            measurements=tuple(self._measurement(number) for number in range(len(self._contenders))),
+            baseline=first.name,
+            threads=threads(first),
+            machine=describe_machine(),
+            health=self._health(load_before),
+            ended=self._ended,
+        )
 
+    def _measurement(self, number: int) -> Measurement:
+        opened = [sitting for sitting in self._sittings if number in sitting.load_ms]
+        peaks = [sitting.peak_mib[number] for sitting in opened if number in sitting.peak_mib]
+        sizes = () if number in self._lost else range(len(self._sizes))
+        return Measurement(
+            candidate=self._name(number),
+            timings=tuple(self._timing(number, size) for size in sizes),
+            load_ms=float(np.median([sitting.load_ms[number] for sitting in opened])) if opened else None,
+            first_call_ms=float(np.median([sitting.first_call_ms[number] for sitting in opened])) if opened else None,
+            peak_rss_mib=peaks[0] if peaks else None,
+            size_bytes=self._contenders[number].artifact.size_bytes,
+            processor_ms=self._processor_ms(number, sizes[-1]) if sizes else None,
+            left=self._left.get(number, ""),
+        )
 
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Python's collector would stop one candidate and not the other."""
-    was_enabled = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
+    def _timing(self, number: int, place: int) -> Timing:
+        """The figures of every call that was timed, disturbed ones included: the tail is part of what a caller sees."""
+        size, races = self._sizes[place], self._races(number, place)
+        calls = np.concatenate([race.calls[number].ravel() for race in races])
+        p50, p90, p99, p999 = percentiles(calls)
+        ratio = self._ratio(number, place) if number else None
+        return Timing(
+            batch=size.batch,
+            length=size.length,
+            calls=len(calls),
+            p50_ms=p50,
+            p90_ms=p90,
+            p99_ms=p99,
+            p999_ms=p999,
+            rows_per_s=size.batch * 1e9 / float(calls.mean()),
+            ratio=ratio,
+            blocks=sum(len(race.logs(number)) for race in races),
+            pace=pace(ratio, self._settings.precision) if ratio else Pace.ALIKE,
+        )
 
+    def _processor_ms(self, number: int, place: int) -> float:
+        races = self._races(number, place)
+        spent = sum(race.processor_ns[number] for race in races) / 1e6
+        return spent / sum(race.calls[number].size for race in races) / self._sizes[place].batch
 
-def _pushed_off() -> int:
-    """How often the kernel took a core away from this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    def _health(self, load_before: float) -> Health:
+        every = [race for sitting in self._sittings for race in sitting.races.values()]
+        return Health(
+            load_before=load_before,
+            load_after=os.getloadavg()[0],
+            disturbed_share=float(np.mean(np.concatenate([blocks for race in every for blocks in race.disturbed.values()]))),
+            noise=self._noise(),
+        )
 
-
-# --- figures ----------------------------------------------------------------------------------------------------------
-
-
-def _measurement(
-    number: int,
-    contender: Contender,
-    sittings: Sequence[Sitting],
-    sizes: Sequence[int],
-    peak_mib: float | None,
-    settings: Benchmark,
-) -> Measurement:
-    """What the sittings say of one contender."""
-    return Measurement(
-        candidate=contender.candidate.name,
-        timings=tuple(_timing(number, size, sittings, settings) for size in sizes),
-        load_ms=float(np.median([sitting.load_ms[number] for sitting in sittings])),
-        first_call_ms=float(np.median([sitting.first_call_ms[number] for sitting in sittings])),
-        peak_rss_mib=peak_mib,
-        size_bytes=contender.artifact.size_bytes,
-    )
-
-
-def _timing(number: int, size: int, sittings: Sequence[Sitting], settings: Benchmark) -> Timing:
-    """The figures of every call that was timed, disturbed ones included: the tail is part of what a caller sees."""
-    calls = np.concatenate([sitting.races[size].calls[number] for sitting in sittings])
-    logs = np.array([sitting.races[size].logs[number] for sitting in sittings])
-    p50, p90, p99 = np.quantile(calls, [0.5, 0.9, 0.99]) / 1e6
-    return Timing(
-        batch=size,
-        calls=len(calls),
-        p50_ms=float(p50),
-        p90_ms=float(p90),
-        p99_ms=float(p99),
-        rows_per_s=size * 1e9 / float(calls.mean()),
-        ratio=interval(logs, settings.confidence, settings.seed) if number else None,
-    )
-
-
-def interval(logs: np.ndarray, confidence: float, seed: int) -> Interval:
-    """The median of log ratios with its percentile bootstrap interval (Efron & Tibshirani 1993, ch. 13), as a ratio; of fewer
-    than `FEWEST_SITTINGS` with a smoothed bootstrap (Silverman & Young 1987), in which each draw has the spread that is known
-    of openings: two figures that happen to agree are not exact."""
-    random = np.random.default_rng(seed)
-    draws = random.choice(logs, size=(RESAMPLES, len(logs)))
-    if len(logs) < FEWEST_SITTINGS:
-        draws = draws + random.normal(0.0, OPENING_SPREAD, draws.shape)
-    samples = np.median(draws, axis=1)
-    low, high = np.quantile(samples, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(low=math.exp(low), middle=math.exp(float(np.median(logs))), high=math.exp(high))
-
-
-# --- memory -----------------------------------------------------------------------------------------------------------
-
-
-def _peak(contender: Contender, batch: Batch) -> float:
-    """The peak memory in MiB of a process that does nothing else than load the candidate and run one batch."""
-    done = subprocess.run(
-        [sys.executable, "-m", memory.__name__],
-        input=pickle.dumps((contender.runtime, contender.artifact, contender.candidate.session, batch)),
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
-        raise StageError(f"{contender.candidate.name} cannot be run in a process of its own: {last[0]}")
-    return float(done.stdout)
+    def _noise(self) -> Interval | None:
+        """Each sitting's over all sizes; none where there was no second process, or it was lost."""
+        if self._twin not in self._entrants:
+            return None
+        sizes = range(len(self._sizes))
+        logs = [[np.median(race.logs(self._twin)) for race in self._races(self._twin, size)] for size in sizes]
+        return interval(np.mean(logs, axis=0), self._settings.confidence, self._settings.seed)

@@ -12,7 +12,7 @@ from fdpipe import parts, workers
 from fdpipe.arrays import Batch, in_batches, join, label_of, rows_in, save_arrays, take, value_of
 from fdpipe.artifacts import Answers, Artifact, Evaluation, Invariance, Rows, Task, WorkerSpec
 from fdpipe.errors import StageError
-from fdpipe.interfaces import Metric, Processor, Runtime, Session
+from fdpipe.interfaces import Metric, Processor, Runtime, Session, truth_for
 from fdpipe.store import stage
 
 BATCH = 64
@@ -22,6 +22,9 @@ INVARIANCE_ROWS = 64
 INVARIANCE_BATCHES = (8, 32)
 OUTLIER = 20.0
 """How many rows are asked alone and among others, in which batches, and by what the outlier beside them is multiplied."""
+
+PADDED_ROWS = 16
+"""How many rows are asked once more, beside one that is longer, where a row's length differs."""
 
 AGREES_RELATIVE = 1e-3
 """A regression's value with a larger `difference` from the original's is another answer."""
@@ -59,15 +62,17 @@ def evaluate(
         answers = in_batches(examples.features, BATCH, lambda records: bound.finish(engine.run(bound.prepare(records))))
         some = bound.prepare(take(examples.features, slice(INVARIANCE_ROWS)))
         sizes = (*INVARIANCE_BATCHES, *parts.rows_of(artifact))
-        invariance = batch_invariance(some, task, lambda batch: bound.finish(engine.run(batch)), sizes)
+        ask = lambda batch: bound.finish(engine.run(batch))  # noqa: E731 - what is asked again and again
+        longer = _beside_longer(bound, ask, take(examples.features, slice(PADDED_ROWS))) if _has_length(artifact) else None
+        invariance = batch_invariance(some, task, ask, sizes, longer)
     agreement = float(np.mean(agrees(task, answers, original)))
     judged = rows.labelled or not all(metric.needs_labels for metric in metrics.values())
     own = {} if judged else {"agreement": agreement}
     path = folder / "answers.npz"
     return Evaluation(
         rows=rows.count,
-        quality=scores(metrics, answers, labels, own_labels(task, original)) | own,
-        reference=scores(metrics, original, labels, own_labels(task, original)) | dict.fromkeys(own, 1.0),
+        quality=scores(metrics, answers, labels, own_labels(task, original), original) | own,
+        reference=scores(metrics, original, labels, own_labels(task, original), original) | dict.fromkeys(own, 1.0),
         agreement=agreement,
         answers=Answers(path=path, digest=save_arrays(path, answers)),
         invariance=invariance,
@@ -90,11 +95,15 @@ def labels_beside(labels: np.ndarray | None, original: Batch) -> np.ndarray | No
 
 
 def scores(
-    metrics: Mapping[str, Metric], answers: Batch, labels: np.ndarray | None, own: np.ndarray | None
+    metrics: Mapping[str, Metric],
+    answers: Batch,
+    labels: np.ndarray | None,
+    own: np.ndarray | None,
+    original: Batch | None = None,
 ) -> dict[str, float | None]:
     """Each metric's figure, None where it is not finite; a metric that needs labels has none where there are no labels, and
-    is judged by the original's `own` answers where it needs none."""
-    truths = {name: labels if metric.needs_labels else own for name, metric in metrics.items()}
+    is judged by the `original`'s answers, or by those as labels (`own`), where it needs none."""
+    truths = {name: truth_for(metric, labels, own, original) for name, metric in metrics.items()}
     figures = {name: metrics[name].score(answers, truth) for name, truth in truths.items() if truth is not None}
     return {name: figure if isfinite(figure) else None for name, figure in figures.items()}
 
@@ -161,23 +170,60 @@ def _flat(array: np.ndarray) -> np.ndarray:
 # --- batch invariance -------------------------------------------------------------------------------------------------
 
 
-def batch_invariance(batch: Batch, task: Task, ask: Ask, sizes: Sequence[int] = INVARIANCE_BATCHES) -> Invariance:
+def batch_invariance(
+    batch: Batch,
+    task: Task,
+    ask: Ask,
+    sizes: Sequence[int] = INVARIANCE_BATCHES,
+    longer: tuple[Batch, Batch] | None = None,
+) -> Invariance:
     """The rows asked alone, in batches of these sizes, and beside an outlier; a row counts as changed if it is in any of
-    them. Batches larger than there are rows have these again and again."""
+    them. Batches larger than there are rows have these again and again. `longer` are the answers to the first of them as
+    they are, and to the same beside a longer row, which pads them."""
     alone = in_batches(batch, 1, ask)
     others = {f"in batches of {size}": in_batches(batch, size, partial(_filled, ask, size)) for size in sizes}
     if (outlier := _outlier(batch)) is not None:
         others[f"beside a {OUTLIER:g}-fold outlier"] = in_batches(
             batch, INVARIANCE_BATCHES[-1] - 1, lambda part: take(ask(join([part, outlier])), slice(rows_in(part)))
         )
-    changed = {name: _changed(task, answers, alone) for name, answers in others.items()}
-    distance = {name: float(_largest(difference, answers, alone).max()) for name, answers in others.items()}
+    pairs: dict[str, tuple[Batch, Batch]] = {name: (answers, alone) for name, answers in others.items()}
+    if longer is not None:
+        pairs["beside a longer row"] = longer
+    changed = {name: _among(rows_in(batch), _changed(task, *pair)) for name, pair in pairs.items()}
+    distance = {name: float(_largest(difference, *pair).max()) for name, pair in pairs.items()}
     return Invariance(
         rows=rows_in(batch),
         changed=int(np.any(list(changed.values()), axis=0).sum()),
         largest_difference=max(distance.values()),
-        worst_setting=max(others, key=lambda name: (changed[name].sum(), distance[name])),
+        worst_setting=max(pairs, key=lambda name: (changed[name].sum(), distance[name])),
     )
+
+
+def _has_length(artifact: Artifact) -> bool:
+    """Whether one row may be longer than another."""
+    return any(isinstance(axis, str) for spec in artifact.inputs for axis in spec.shape[1:])
+
+
+def _beside_longer(processor: Processor, ask: Ask, records: Batch) -> tuple[Batch, Batch] | None:
+    """The answers to the rows beside one whose texts are twice as long as the longest, and to each row by itself, padded by
+    none; None where that changes no row's shape: there are no texts, or all are as long as the model takes."""
+    texts = {name: column for name, column in records.items() if column.dtype.kind in "OUS"}
+    if not texts:
+        return None
+    longest = np.sum([[len(str(text)) for text in column.ravel()] for column in texts.values()], axis=0).argmax()
+    row = take(records, np.array([int(longest)]))
+    for name in texts:
+        row[name] = np.array([f"{text} {text}" for text in row[name].ravel()], object).reshape(row[name].shape)
+    each = [processor.prepare(take(records, slice(number, number + 1))) for number in range(rows_in(records))]
+    padded = processor.prepare(join([records, row]))
+    if all(one[name].shape[1:] == array.shape[1:] for one in each for name, array in padded.items()):
+        return None
+    return take(ask(padded), slice(len(each))), join([ask(one) for one in each])
+
+
+def _among(rows: int, changed: np.ndarray) -> np.ndarray:
+    """Of so many rows, the first of which these are, whether it changed."""
+    return np.pad(changed, (0, rows - len(changed)))
 
 
 def _filled(ask: Ask, size: int, part: Batch) -> Batch:

@@ -24,7 +24,9 @@ from fdpipe.artifacts import (
 from fdpipe.errors import NotApplicable, StageError
 from fdpipe.interfaces import Check, Evidence, Metric, Paired, Slicer
 from fdpipe.plan import Unmeasured
-from fdpipe.stages.evaluate import labels_beside, own_labels
+from fdpipe.stages.evaluate import agrees, labels_beside, own_labels
+from fdpipe.stages.rank import rank
+from fdpipe.stages.sound import unsound
 from fdpipe.store import stage
 
 
@@ -67,11 +69,13 @@ def verdict_on(
 ) -> Verdict:
     """What the gate says; `stress` is None on a first impression.
 
-    A candidate passes with every check. The best first: those surely faster than the baseline, by speed; then the baseline,
-    which ships where nothing beats it; then the rest. Speed is the geometric mean over the batch sizes.
+    A candidate passes with every check, where its answers are not `unsound`, and `rank` says which is the best. One that could
+    not be measured here is asked what can be answered, and passes only where `unmeasured` allows it.
 
-    One that could not be measured here is asked what can be answered, and passes only where `unmeasured` allows it. Of those
-    only the size is known: the smallest comes first where their answers were judged, and else the baseline.
+    Where none passes, the outcome is that of the candidate that came nearest. One that surely fails a check has failed, however
+    little is known of others; one that fails none is anomalous, if any check found it so, or inconclusive. And what may still
+    be otherwise is told before what is sure: a single anomalous candidate makes the verdict anomalous, or else an inconclusive
+    one inconclusive.
     """
     if not checks:
         return Verdict(outcome=Outcome.FAIL, passed=(), results=(), reason="the gate is empty: nothing was checked")
@@ -81,26 +85,33 @@ def verdict_on(
         if trial.unmeasured:
             results.append(_not_measured(trial, unmeasured))
         if trial.evaluation is not None:
+            paired = known.paired(known.original, trial.evaluation)
             evidence = Evidence(
                 candidate=trial.candidate, is_baseline=trial is finalists[0], evaluation=trial.evaluation, measured=measured,
                 directions=directions, incumbent=beside.incumbent, incumbent_release=beside.incumbent_release, metrics=metrics,
-                beside_original=known.paired(known.original, trial.evaluation),
+                beside_original=paired,
                 beside_incumbent=known.paired(known.incumbent, trial.evaluation) if known.incumbent is not None else None,
                 slices=known.slices, stress=None if stress is None else stress.get(trial.candidate.name, ()),
+                size_bytes=trial.artifact.size_bytes if trial.artifact else None,
             )  # fmt: skip
+            broken = unsound(trial.candidate.name, paired.after, known.original)
+            results += [broken] if broken else []
             asked = {name: one for name, one in checks.items() if not (trial.unmeasured and _aspect(one) is Aspect.SPEED)}
             results += [_ask(name, check, evidence) for name, check in asked.items()]
-    trials = {trial.candidate.name: trial for trial in finalists}
-    passed = sorted(_passed(results), key=lambda name: _rank(trials[name], measured))
-    outcome = Outcome.PASS if passed else _refusal(results)
-    reason = (_why_passed(trials[passed[0]], measured) if passed else _why_refused(results)) + _not_tried(finalists)
-    return Verdict(outcome=outcome, passed=tuple(passed), results=tuple(results), reason=reason)
+    if names := _passed(results):
+        ranking = rank([trial for trial in finalists if trial.candidate.name in names], measured, finalists[0])
+        outcome, passed, reason = Outcome.PASS, ranking.order, f"{ranking.order[0]} {ranking.reason}"
+    else:
+        passed = ()
+        outcome, reason = _refused(results)
+    return Verdict(outcome=outcome, passed=passed, results=tuple(results), reason=reason + _not_tried(finalists))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Known:
     """`Beside`, read from its files."""
 
+    task: Task
     original: Mapping[str, np.ndarray]
     incumbent: Mapping[str, np.ndarray] | None
     labels: np.ndarray | None
@@ -111,6 +122,7 @@ class _Known:
     def of(cls, beside: Beside) -> "_Known":
         original = beside.reference.load()
         return cls(
+            task=beside.task,
             original=original,
             incumbent=beside.incumbent.answers.load() if beside.incumbent else None,
             labels=labels_beside(beside.rows.labels(), original),
@@ -119,7 +131,11 @@ class _Known:
         )
 
     def paired(self, before: Mapping[str, np.ndarray], evaluation: Evaluation) -> Paired:
-        return Paired(before=before, after=evaluation.answers.load(), labels=self.labels, own=self.own)
+        after = evaluation.answers.load()
+        return Paired(
+            before=before, after=after, labels=self.labels, own=self.own, original=self.original,
+            alike=agrees(self.task, after, self.original),
+        )  # fmt: skip
 
 
 def _sliced(beside: Beside) -> dict[str, np.ndarray]:
@@ -159,18 +175,38 @@ def _not_measured(trial: Trial, unmeasured: Unmeasured) -> CheckResult:
     )
 
 
-def _refusal(results: Iterable[CheckResult]) -> Outcome:
-    """What refused everything: a clear failure, unless every refusal is of a weaker kind, or a candidate lacks nothing but
-    the measurement."""
-    by_candidate: dict[str, set[str]] = {}
+NEAREST_FIRST = (Outcome.ANOMALOUS, Outcome.INCONCLUSIVE, Outcome.FAIL)
+"""The verdict on all by the standing of each: what may still be otherwise, before what is sure."""
+DECIDING_FIRST = (Outcome.FAIL, Outcome.ANOMALOUS, Outcome.INCONCLUSIVE)
+"""A candidate's standing by what its checks say: what is sure, before what may still be otherwise."""
+
+
+def _refused(results: Iterable[CheckResult]) -> tuple[Outcome, str]:
+    """What refused everything, and the sentence: the refusals of the first that came nearest in full, which is the baseline
+    where none came nearer; of the others the checks."""
+    refused: dict[str, list[CheckResult]] = {}
     for result in results:
         if result.outcome is not Outcome.PASS:
-            by_candidate.setdefault(result.candidate, set()).add(result.check)
-    if {UNMEASURED} in by_candidate.values():
-        return Outcome.INCONCLUSIVE
-    refused = {result.outcome for result in results} - {Outcome.PASS}
-    weaker = (outcome for outcome in (Outcome.INCONCLUSIVE, Outcome.ANOMALOUS) if refused == {outcome})
-    return next(weaker, Outcome.FAIL)
+            refused.setdefault(result.candidate, []).append(result)
+    if not refused:
+        return Outcome.FAIL, "nothing was judged"
+    standing = {name: _gravest(every) for name, every in refused.items()}
+    outcome = next(one for one in NEAREST_FIRST if one in standing.values())
+    nearest = next(name for name, one in standing.items() if one is outcome)
+    reasons = "; ".join(f"{one.check}: {nearest} {one.reason}{_needed(one)}" for one in refused.pop(nearest))
+    also = ", ".join(f"{name} by {' and '.join(one.check for one in every)}" for name, every in refused.items())
+    return outcome, reasons + (f"; also refused: {also}" if also else "")
+
+
+def _gravest(results: Iterable[CheckResult]) -> Outcome:
+    found = {result.outcome for result in results}
+    return next(one for one in DECIDING_FIRST if one in found)
+
+
+def _needed(result: CheckResult) -> str:
+    """The rows that would decide it, where the check's own sentence does not say them."""
+    told = result.needed is None or f"{result.needed:,}" in result.reason or str(result.needed) in result.reason
+    return "" if told else f" ({result.needed:,} evaluation rows would decide)"
 
 
 def _ask(name: str, check: Check, evidence: Evidence) -> CheckResult:
@@ -194,46 +230,6 @@ def _aspect(check: Check) -> Aspect:
 def _passed(results: list[CheckResult]) -> list[str]:
     refused = {result.candidate for result in results if result.outcome is not Outcome.PASS}
     return [name for name in dict.fromkeys(result.candidate for result in results) if name not in refused]
-
-
-def _rank(trial: Trial, measured: Measured) -> tuple[int, float]:
-    name = trial.candidate.name
-    ratio = measured.overall(name)
-    if trial.unmeasured and trial.evaluation is not None and trial.artifact is not None:
-        return 1, float(trial.artifact.size_bytes)
-    if name == measured.baseline:
-        return 1, 1.0
-    if ratio is None:
-        return 3, 0.0
-    return (0 if ratio.high < 1 else 2), ratio.middle
-
-
-def _why_passed(trial: Trial, measured: Measured) -> str:
-    best = trial.candidate.name
-    ratio = measured.overall(best)
-    if trial.unmeasured and trial.evaluation is not None:
-        return f"{best} is the smallest that passed every check; its speed is not measured: {trial.unmeasured}"
-    if trial.unmeasured:
-        return f"{best} is let through, neither its answers nor its speed measured: {trial.unmeasured}"
-    if best == measured.baseline:
-        return f"{best} passed every check and nothing that passed is surely faster"
-    if ratio is None:
-        return f"{best} passed every check"
-    return f"{best} passed every check and takes {ratio.middle:.2f} ({ratio.low:.2f}–{ratio.high:.2f}) of the baseline's time"
-
-
-def _why_refused(results: list[CheckResult]) -> str:
-    """The first candidate's refusals in full, which is the baseline where it was judged; of the others the checks."""
-    refused: dict[str, list[CheckResult]] = {}
-    for result in results:
-        if result.outcome is not Outcome.PASS:
-            refused.setdefault(result.candidate, []).append(result)
-    if not refused:
-        return "nothing was judged"
-    lead, *others = refused.values()
-    reasons = "; ".join(f"{result.check}: {result.candidate} {result.reason}" for result in lead)
-    also = ", ".join(f"{every[0].candidate} by {' and '.join(result.check for result in every)}" for every in others)
-    return reasons + (f"; also refused: {also}" if also else "")
 
 
 def _not_tried(finalists: tuple[Trial, ...]) -> str:

@@ -13,15 +13,14 @@ import msgspec
 import numpy as np
 
 from fdpipe import shipment, workers
-from fdpipe.arrays import Batch, fit, rows_in, save_arrays, take
+from fdpipe.arrays import Batch, rows_in, save_arrays
 from fdpipe.artifacts import (
     GOLDEN_ANSWER,
-    GOLDEN_INPUT,
-    Answers,
     Artifact,
     Baseline,
     Data,
     Manifest,
+    Mark,
     Measured,
     Release,
     SourceModel,
@@ -35,6 +34,7 @@ from fdpipe.errors import StageError
 from fdpipe.interfaces import Monitor, Processor, Runtime
 from fdpipe.plan import Plan
 from fdpipe.stages import carried
+from fdpipe.stages.golden import golden_rows
 from fdpipe.store import stage
 
 SERVING = "fdpipe.serving"
@@ -111,9 +111,10 @@ def package(
     code = _carry(order, baseline.processor, chosen.artifact, context)
     artifact = _copy_model(chosen.artifact, release / "model")
     processor = _copy_files(baseline.processor, release / "processor")
-    answers = chosen.evaluation.answers if chosen.evaluation else baseline.reference
-    golden = _golden_rows(order, model, answers, data)
+    batchable = not _marked(Mark.UNBATCHABLE, chosen, verdict)
+    golden = golden_rows(order.golden_requests, order.runtime, model, baseline, chosen, data, batchable)
     manifest = _manifest(order, model, baseline, processor, chosen, artifact, golden, data)
+    manifest = replace(manifest, batchable=batchable)
     manifest = replace(manifest, digest=fingerprint(manifest, code))
     save_arrays(release / "golden.npz", golden)
     (release / "release.json").write_bytes(to_json(manifest, release))
@@ -174,19 +175,9 @@ def _copy_files(processor: WorkerSpec, target: Path) -> WorkerSpec:
     return replace(processor, folder=target)
 
 
-def _golden_rows(order: ReleaseOrder, model: SourceModel, known: Answers, data: Data) -> dict[str, np.ndarray]:
-    """The first evaluation rows, in the dtypes that callers use, and what the candidate answered to them; of one that could
-    not be run, what the original did."""
-    rows = slice(0, order.golden_requests)
-    features = take(data.evaluation.load().features, rows)
-    answers = take(known.load(), rows)
-    try:
-        inputs = {spec.name: fit(features[spec.name], spec.dtype, spec.name) for spec in model.inputs}
-    except (KeyError, ValueError) as error:
-        raise StageError(f"the evaluation rows do not fit the model's signature: {error}") from error
-    return {GOLDEN_INPUT + name: array for name, array in inputs.items()} | {
-        GOLDEN_ANSWER + name: array for name, array in answers.items()
-    }
+def _marked(mark: Mark, chosen: Trial, verdict: Verdict) -> bool:
+    """Whether a check let the candidate through with this mark."""
+    return any(one.mark is mark for one in verdict.results if one.candidate == chosen.candidate.name)
 
 
 def _manifest(

@@ -1,15 +1,20 @@
-"""prove: the release, started as it will be deployed, answers golden requests rightly over its real protocols."""
+"""prove: the release, started as it will be deployed, answers golden requests rightly over its real protocols, and how fast."""
 
 import tempfile
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fdpipe import bento
-from fdpipe.artifacts import PORTS, Proof, Release
+from fdpipe import bento, progress
+from fdpipe.artifacts import PORTS, Measured, Proof, Release
 from fdpipe.conformance import golden
 from fdpipe.errors import DeploymentError
 from fdpipe.home import home
+from fdpipe.load import promise
 from fdpipe.store import stage
+
+if TYPE_CHECKING:
+    from fdpipe.plan import ServiceSettings
 
 FIRST_SPARE_PORT = 3100
 HOST = "127.0.0.1"
@@ -18,9 +23,13 @@ DRAIN_S = 5.0
 _ATTEMPTS = 5
 
 
+NOTHING = promise.Wanted()
+
+
 @stage(machine_bound=True)
-def prove(folder: Path, release: Release) -> Proof:
-    """What it answered; a service that does not start is refused like one that answers wrongly.
+def prove(folder: Path, release: Release, wanted: promise.Wanted = NOTHING) -> Proof:
+    """What it answered, and how fast beside what is `wanted`; a service that does not start is refused like one that answers
+    wrongly, or that misses a limit.
 
     `DeploymentError` where no port is free to ask it on.
     """
@@ -28,12 +37,18 @@ def prove(folder: Path, release: Release) -> Proof:
     for _ in range(_ATTEMPTS):
         port = bento.free_port(HOST, port)
         try:
-            return _proof(release, _ask(folder / f"service-{port}.log", release, port))
+            return _ask(folder / f"service-{port}.log", release, port, wanted)
         except bento.PortTaken:
             port += PORTS
         except DeploymentError as error:
             return _refusal(release, str(error))
     raise DeploymentError(f"ports were taken {_ATTEMPTS} times while the service started on them: run again")
+
+
+def wanted(service: "ServiceSettings", measured: Measured, candidate: str) -> promise.Wanted:
+    """What a release of this candidate is asked for: what the benchmark promised, and the limits of the service's settings."""
+    promised = promise.promised_ms(measured, candidate)
+    return promise.Wanted(promised_ms=promised, p99_ms=service.p99_ms, requests_per_s=service.requests_per_s)
 
 
 def not_run(release: Release, reason: str) -> Proof:
@@ -46,7 +61,7 @@ def address(release: Release, host: str, port: int) -> golden.Address:
     return golden.Address(api=bento.url(host, port), open_inference=bento.url(host, port + 1), model=release.model.name)
 
 
-def _ask(log: Path, release: Release, port: int) -> golden.Heard:
+def _ask(log: Path, release: Release, port: int, wanted: promise.Wanted) -> Proof:
     with tempfile.TemporaryDirectory(prefix="proof-") as scratch:
         launch = bento.Launch(
             service=f"proof-of-{release.service}-{uuid.uuid4().hex}",  # never another proof's mark: these would be killed
@@ -60,20 +75,31 @@ def _ask(log: Path, release: Release, port: int) -> golden.Heard:
         started = bento.start(launch)
         try:
             started.wait_ready(READY_S)
-            return golden.ask(release.golden, address(release, HOST, port))
+            at = address(release, HOST, port)
+            heard = golden.ask(release.golden, at)
+            kept = promise.Kept() if heard.wrong else promise.ask(release.golden, at.open_inference, at.model, wanted)
         finally:
             started.stop(DRAIN_S)
+    if kept.note:
+        progress.note(kept.note)
+    return _proof(release, heard, kept, wanted)
 
 
-def _proof(release: Release, heard: golden.Heard) -> Proof:
+def _proof(release: Release, heard: golden.Heard, kept: promise.Kept, wanted: promise.Wanted) -> Proof:
     told = f"{heard.requests - heard.wrong} of {heard.requests} golden requests were answered rightly"
+    more = heard.first_wrong or kept.refused
     return Proof(
         release=release.digest,
         requests=heard.requests,
         wrong=heard.wrong,
         protocols=heard.protocols,
         largest_difference=heard.largest_difference,
-        reason=f"{told}; {heard.first_wrong}" if heard.first_wrong else told,
+        reason=f"{told}; {more}" if more else told,
+        loads=kept.loads,
+        promised_ms=wanted.promised_ms,
+        bare_ms=kept.bare_ms,
+        note=kept.note,
+        refused=kept.refused,
     )
 
 

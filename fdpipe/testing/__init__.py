@@ -4,6 +4,7 @@ from fdpipe.testing.calibrator import FakeCalibrator
 from fdpipe.testing.converter import FakeConverter, HarmfulConverter
 from fdpipe.testing.dataset import FakeDataset
 from fdpipe.testing.deployer import FakeDeployer
+from fdpipe.testing.faulty import DiaryRuntime, Fault, FaultyRuntime
 from fdpipe.testing.gate import FakeCheck
 from fdpipe.testing.metric import FakeMetric
 from fdpipe.testing.model import INPUTS, OUTPUTS, WEIGHTS, FakeModel, answer
@@ -18,6 +19,7 @@ __all__ = [
     "INPUTS",
     "OUTPUTS",
     "WEIGHTS",
+    "DiaryRuntime",
     "FakeBuilder",
     "FakeCalibrator",
     "FakeCheck",
@@ -35,6 +37,8 @@ __all__ = [
     "FakeRuntime",
     "FakeSearch",
     "FakeSource",
+    "Fault",
+    "FaultyRuntime",
     "HarmfulConverter",
     "HeavyEngine",
     "HeavyRuntime",

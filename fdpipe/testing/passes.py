@@ -11,8 +11,8 @@ from fdpipe.testing.model import FakeModel
 
 @dataclass(frozen=True, kw_only=True)
 class FakePass:
-    """Makes a model that takes `share` of the time and answers `wrong_percent` more of the rows wrongly; or it refuses the
-    model for the reason `refuses`, or breaks down with `breaks`."""
+    """Makes a model that takes `share` of the time, answers `wrong_percent` more of the rows wrongly, has a `flaw` and a file
+    of `weight` more bytes; or it refuses the model for the reason `refuses`, or breaks down with `breaks`."""
 
     packages: ClassVar[tuple[str, ...]] = ()
     takes: ClassVar[str] = "onnx"
@@ -21,6 +21,8 @@ class FakePass:
 
     share: float = 1.0
     wrong_percent: int = 0
+    flaw: str = ""
+    weight: int = 0
     refuses: str = ""
     breaks: str = ""
 
@@ -34,8 +36,13 @@ class FakePass:
         if self.breaks:
             raise RuntimeError(self.breaks)
         model = FakeModel.load(source)
-        wrong = model.wrong_percent + self.wrong_percent
-        replace(model, wrong_percent=wrong, microseconds=model.microseconds * self.share).save(target)
+        replace(
+            model,
+            wrong_percent=model.wrong_percent + self.wrong_percent,
+            microseconds=model.microseconds * self.share,
+            flaw=self.flaw or model.flaw,
+            weight=model.weight + self.weight,
+        ).save(target)
 
     def ensures(self, source: Path, target: Path) -> None:
         """The model can be read."""

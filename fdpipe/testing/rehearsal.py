@@ -80,7 +80,7 @@ class Rehearsal:
             task=baseline.task,
         )  # fmt: skip
 
-    def _prove(self, store: object, release: Release) -> Proof:
+    def _prove(self, store: object, release: Release, wanted: object) -> Proof:
         wrong = int(release.candidate.name in self.unproven)
         reason = f"{1 - wrong} of 1 golden requests were answered rightly"
         return Proof(

@@ -68,7 +68,7 @@ class FakeEngine:
     def run(self, batch: Batch) -> dict[str, np.ndarray]:
         """The answers, as late as the model says."""
         ends = time.perf_counter_ns() + self.model.microseconds * 1e3
-        answers = answer(batch, self.model.wrong_percent)
+        answers = answer(batch, self.model.wrong_percent, self.model.flaw)
         while time.perf_counter_ns() < ends:
             pass
         return answers

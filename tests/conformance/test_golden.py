@@ -75,6 +75,16 @@ def golden(tmp_path: Path) -> Path:
     return path
 
 
+def test_where_answers_depend_on_the_request_those_to_all_rows_are_others(server: Server, tmp_path: Path) -> None:
+    path, known = tmp_path / "golden.npz", {"input.x": X, "input.word": WORD, "answer.score": SCORE}
+    save_arrays(path, known | {"together.score": SCORE * 2})
+    heard = ask(path, server.address)
+    assert (heard.requests, heard.wrong) == (8, 2)
+    assert "rows 0 to 2" in heard.first_wrong
+    save_arrays(path, known | {"answer.score": SCORE * 2, "together.score": SCORE})
+    assert ask(path, server.address).wrong == 6
+
+
 def test_every_row_alone_and_all_together_over_both_protocols(server: Server, golden: Path) -> None:
     heard = ask(golden, server.address)
     assert (heard.requests, heard.wrong, heard.first_wrong) == (8, 0, "")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fdpipe import workers
-from fdpipe.arrays import Batch
-from fdpipe.interfaces import Metric
+from fdpipe.arrays import Batch, take
+from fdpipe.interfaces import Metric, Rowwise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,5 +54,34 @@ class MetricContract:
         shuffled = {name: array[order] for name, array in worse.answers.items()}
         assert metric.score(shuffled, worse.labels[order]) == pytest.approx(metric.score(worse.answers, worse.labels))
 
+    def test_rows_have_the_score_as_their_mean(self, metric: Metric, case: Case, perfect: Case, worse: Case) -> None:
+        """And lie within the bounds; of a metric that is a mean over rows."""
+        if not isinstance(metric, Rowwise):
+            return
+        for one in (case, perfect, worse):
+            figures, score = metric.of_rows(one.answers, one.labels), metric.score(one.answers, one.labels)
+            assert (figures.dtype, figures.shape) == (np.dtype(np.float64), (len(one.labels),))
+            assert figures.mean() == pytest.approx(score, rel=1e-12, abs=1e-15)
+            assert figures.min() >= metric.bounds[0]
+            assert figures.max() <= metric.bounds[1]
+
+    def test_without_rows_there_is_no_figure(self, metric: Metric, worse: Case) -> None:
+        assert math.isnan(metric.score(take(worse.answers, slice(0)), worse.labels[:0]))
+
+    def test_labels_of_fewer_rows_have_no_figure(self, metric: Metric, worse: Case) -> None:
+        assert math.isnan(metric.score(worse.answers, worse.labels[:-1]))
+
+    def test_a_label_that_is_no_number_is_no_error(self, metric: Metric, worse: Case) -> None:
+        labels = (
+            worse.labels.astype(np.float64) * np.nan if worse.labels.dtype.kind in "biuf" else np.full(len(worse.labels), "")
+        )
+        assert not metric.score(worse.answers, labels) > 0
+
+    def test_a_value_that_is_no_number_has_no_figure(self, metric: Metric, perfect: Case) -> None:
+        assert math.isnan(metric.score({"value": np.full((len(perfect.labels), 2), "?")}, np.zeros(len(perfect.labels))))
+
     def test_answers_of_another_kind_have_no_figure(self, metric: Metric, perfect: Case) -> None:
         assert math.isnan(metric.score({"embedding": np.zeros((len(perfect.labels), 2, 2), np.int64)}, perfect.labels))
+        if isinstance(metric, Rowwise):
+            figures = metric.of_rows({"embedding": np.zeros((len(perfect.labels), 2, 2), np.int64)}, perfect.labels)
+            assert np.isnan(figures).all()

@@ -1,7 +1,7 @@
 """batch_invariance: not one answer may depend on its batch-mates."""
 
-from fdpipe.artifacts import Outcome
-from fdpipe.gate.batch_invariance import BatchInvariance
+from fdpipe.artifacts import Mark, Outcome
+from fdpipe.gate.batch_invariance import BatchInvariance, Unbatchable
 from fdpipe.interfaces import Evidence
 from tests.contracts.gate import CheckContract, evaluation, evidence
 
@@ -23,3 +23,12 @@ class TestBatchInvariance(CheckContract):
 
     def test_the_worst_setting_is_told(self) -> None:
         assert self.result(self.failing()).reason == "1 of 100 answers change with the batch, most beside an outlier"
+
+    def test_it_may_pass_with_a_mark(self) -> None:
+        marking = BatchInvariance(unbatchable=Unbatchable.MARK)
+        result = marking.judge(self.failing())
+        assert (result.outcome, result.mark) == (Outcome.PASS, Mark.UNBATCHABLE)
+        assert result.reason.endswith("; marked: no two requests share a call")
+        assert marking.judge(self.passing()).mark is None
+        assert marking.judge(self.broken()).outcome is Outcome.FAIL, "where nothing was compared, no mark helps"
+        assert self.result(self.failing()).mark is None

@@ -1,13 +1,16 @@
 """incumbent: nothing worse than what is deployed."""
 
+from dataclasses import replace
+
 from fdpipe.artifacts import Outcome
 from fdpipe.gate.incumbent import Incumbent
 from fdpipe.interfaces import Evidence
 from tests.contracts.gate import CheckContract, evaluation, evidence
+from tests.gate.pairs import judged, labels
 
 
-def deployed(quality: float | None) -> Evidence:
-    return evidence(incumbent=evaluation(quality), incumbent_release="0123456789abcdef")
+def deployed(lost: int, gained: int, rows: int = 719) -> Evidence:
+    return judged(labels(lost, gained, rows), against="incumbent")
 
 
 class TestIncumbent(CheckContract):
@@ -17,13 +20,13 @@ class TestIncumbent(CheckContract):
         return Incumbent()
 
     def passing(self) -> Evidence:
-        return deployed(0.97)
+        return deployed(0, 0)
 
     def failing(self) -> Evidence:
-        return deployed(0.99)
+        return deployed(40, 0)
 
     def broken(self) -> Evidence:
-        return deployed(None)
+        return replace(deployed(0, 0), incumbent=evaluation(None, rows=719))
 
     def test_a_first_deployment_passes(self) -> None:
         result = self.result(evidence())
@@ -31,8 +34,26 @@ class TestIncumbent(CheckContract):
 
     def test_the_incumbent_is_named(self) -> None:
         reason = self.result(self.failing()).reason
-        assert reason.startswith("lost 0.0200 accuracy (0.9900 → 0.9700)")
+        assert reason.startswith("lost 0.0556 accuracy (0.9722 → 0.9166)")
         assert reason.endswith("against the deployed release 0123456789ab")
 
-    def test_a_tolerance(self) -> None:
-        assert Incumbent(max_drop=0.02).judge(self.failing()).outcome is Outcome.PASS
+    def test_a_better_model_is_no_anomaly(self) -> None:
+        assert self.result(deployed(0, 200)).outcome is Outcome.PASS
+
+    def test_no_rows_prove_that_nothing_is_lost(self) -> None:
+        result = Incumbent(max_drop=0.0).judge(self.passing())
+        assert (result.outcome, result.needed) == (Outcome.INCONCLUSIVE, None)
+        assert "no number of rows would decide it" in result.reason
+
+    def test_other_rows_than_those_evaluated_fail(self) -> None:
+        assert self.result(replace(self.passing(), beside_incumbent=labels(0, 0, 700))).outcome is Outcome.FAIL
+
+    def test_without_labels_by_agreement_with_the_original(self) -> None:
+        def agreeing(candidate: float, incumbent: float) -> Outcome:
+            found = replace(evaluation(rows=700), quality={"agreement": candidate}, reference={"agreement": 1.0})
+            release = replace(found, quality={"agreement": incumbent})
+            one = replace(self.passing(), evaluation=found, incumbent=release, directions={"agreement": True}, metrics={})
+            return self.result(one).outcome
+
+        assert agreeing(0.999, 0.998) is Outcome.PASS
+        assert agreeing(0.95, 1.0) is Outcome.FAIL

@@ -11,3 +11,40 @@ GUESSES = np.array([0, 0, 0, 1, 1, 0, 2, 1])
 def labelled(answers: np.ndarray, labels: np.ndarray = LABELS, figure: float = 0.0) -> Case:
     """Answers under the name `label`."""
     return Case(answers={"label": answers}, labels=labels, figure=figure)
+
+
+PROBABILITIES = np.array(
+    [
+        [0.7, 0.2, 0.1],
+        [0.1, 0.6, 0.3],
+        [0.2, 0.3, 0.5],
+        [0.5, 0.4, 0.1],
+        [0.2, 0.2, 0.6],
+        [0.3, 0.1, 0.6],
+    ]
+)
+"""The labels beside them are the largest in all rows but the last two."""
+
+CLASSES = np.array([0, 1, 2, 0, 1, 0])
+
+WORDS = np.array(["ant", "bee", "cat"])
+"""What the columns are called: in the order of the alphabet."""
+
+OTHER_WORDS = np.array(["cat", "ant", "bee"])
+"""And in another."""
+
+
+def scored(scores: np.ndarray = PROBABILITIES, labels: np.ndarray = CLASSES, figure: float = 0.0) -> Case:
+    """Answers under the name `probabilities`, and no label."""
+    return Case(answers={"probabilities": scores}, labels=labels, figure=figure)
+
+
+def named(words: np.ndarray, scores: np.ndarray = PROBABILITIES, labels: np.ndarray = CLASSES, figure: float = 0.0) -> Case:
+    """The same with words for labels, and the word of the largest score as the answer `label`."""
+    answers = {"label": words[scores.argmax(axis=1)].astype(object), "probabilities": scores.astype(np.float32)}
+    return Case(answers=answers, labels=words[labels], figure=figure)
+
+
+def sure(labels: np.ndarray, columns: int = 3) -> np.ndarray:
+    """Probabilities that leave no doubt."""
+    return np.asarray(np.eye(columns)[labels])

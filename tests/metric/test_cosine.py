@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from fdpipe.metric.cosine import Cosine, Of
+from fdpipe.metric.cosine import Cosine
 from tests.contracts.metric import Case, MetricContract
 from tests.contracts.settings import built
 
@@ -41,11 +41,6 @@ class TestCosine(MetricContract):
 
 def test_its_file_builds() -> None:
     assert built("metric", "cosine") == Cosine()
-
-
-def test_the_smallest_is_that_of_one_row() -> None:
-    assert Cosine(of=Of.SMALLEST).score({"y": TURNED}, ORIGINAL) == pytest.approx(1 / math.sqrt(2))
-    assert Cosine(of=Of.SMALLEST).score({"y": -ORIGINAL}, ORIGINAL) == pytest.approx(-1.0)
 
 
 @pytest.mark.parametrize(

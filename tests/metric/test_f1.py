@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from fdpipe.metric.f1 import F1, Average
 from tests.contracts.metric import Case, MetricContract
@@ -55,3 +56,20 @@ def test_averages(average: Average, figure: float) -> None:
 
 def test_shapes_that_do_not_fit_have_no_figure() -> None:
     assert math.isnan(F1().score({"label": LABELS}, LABELS[:, None]))
+
+
+@pytest.mark.parametrize("average", list(Average))
+def test_it_is_the_librarys(average: Average) -> None:
+    """With classes that are only answered, and only there; and where several labels of a row may be right."""
+    random = np.random.default_rng(0)
+    labels, found = random.integers(0, 6, size=200), random.integers(1, 8, size=200)
+    several, of_them = random.integers(0, 2, size=(2, 50, 4))
+    several[:, 3] = of_them[:, 3] = 0
+    for right, answered in ((labels, found), (labels.astype(str), found.astype(str).astype(object)), (several, of_them)):
+        wanted = f1_score(right, answered, average=average.value, zero_division=0)
+        assert F1(average=average).score({"label": answered}, right) == pytest.approx(wanted, rel=1e-12)
+
+
+@pytest.mark.parametrize("labels", [LABELS.astype(str), LABELS * np.nan, LABELS[:0]])
+def test_labels_of_another_kind_have_no_figure(labels: np.ndarray) -> None:
+    assert math.isnan(F1().score({"label": LABELS}, labels))

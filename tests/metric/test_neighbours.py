@@ -52,13 +52,6 @@ def test_its_file_builds() -> None:
     assert built("metric", "neighbours") == Neighbours()
 
 
-def test_the_last_rows_ask_the_rows_before_them() -> None:
-    documents, before, after = (0, 30, 60, 90), (10, 80), (20, 50)
-    original, found = circle(*documents, *before), circle(*documents, *after)
-    # 10→{0,30} and 80→{90,60} before; 20→{30,0} and 50→{60,30} after. Queries that lie side by side are no neighbours.
-    assert Neighbours(k=2, queries=2).score({"y": found}, original) == pytest.approx(3 / 4)
-
-
 def test_many_queries_are_asked_in_parts() -> None:
     random = np.random.default_rng(3)
     original = random.normal(size=(1500, 8))
@@ -78,7 +71,13 @@ def test_what_has_no_neighbours_has_no_figure(answers: np.ndarray, labels: np.nd
     assert math.isnan(Neighbours(k=2).score({"y": answers}, labels))
 
 
-@pytest.mark.parametrize(("settings", "field"), [({"k": 0}, "k"), ({"queries": -1}, "queries")])
-def test_ranges(settings: dict[str, int], field: str) -> None:
-    with pytest.raises(ValueError, match=field):
-        Neighbours(**settings)
+def test_of_equally_near_ones_the_first() -> None:
+    """All are alike before."""
+    original, found = np.ones((4, 2)), circle(0, 10, 21, 45)
+    # Before: 1 2, 0 2, 0 1, 0 1. After: 1 2, 0 2, 1 0, 2 1.
+    assert Neighbours(k=2).of_rows({"y": found}, original).tolist() == [1.0, 1.0, 1.0, 0.5]
+
+
+def test_ranges() -> None:
+    with pytest.raises(ValueError, match="k must be at least 1"):
+        Neighbours(k=0)

@@ -48,7 +48,8 @@ def test_a_release_is_a_flow_run_whose_steps_are_task_runs(seen: Seen) -> None:
     run = seen.flow_run("fake@candidate on here")
     assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Rejected")
     assert run["state"]["message"] == execution.record.rejection.reason  # type: ignore[union-attr]
-    steps = ["resolve", "fetch", "gather", "convert", "trial fake/none", "trial fake/half", "benchmark", "judge", "publish"]
+    trials = ["trial fake/none", "trial fake/half"]
+    steps = ["resolve", "fetch", "gather", "convert", *trials, "benchmark", "energy", "judge", "publish"]
     assert eventually(lambda: [task["name"] for task in seen.task_runs(run)] == steps)
     assert eventually(lambda: {task["state_name"] for task in seen.task_runs(run)} == {"Completed"})
 

@@ -21,6 +21,7 @@ from fdpipe.artifacts import (
     Measurement,
     ModelRef,
     Outcome,
+    Pace,
     Parity,
     Precision,
     Proof,
@@ -102,7 +103,7 @@ def measurement(recipe: str, ratios: Mapping[int, float] | None, size: int) -> M
         timings.append(
             Timing(
                 batch=batch, calls=4_180, p50_ms=p50, p90_ms=p50 * 1.2, p99_ms=p50 * 1.6,
-                rows_per_s=batch / p50 * 1e3, ratio=interval,
+                rows_per_s=batch / p50 * 1e3, ratio=interval, pace=Pace.FASTER if middle < 0.9 else Pace.ALIKE,
             )
         )  # fmt: skip
     return Measurement(

@@ -11,9 +11,10 @@ import pytest
 
 from fdpipe.artifacts import Candidate, Outcome, Record, Verdict
 from fdpipe.progress import Event
-from fdpipe.report import searching, tables, write_report
+from fdpipe.report import latency, parity, searching, tables, write_report
 from fdpipe.report.panels import front, panels
-from fdpipe.report.picture import Point, draw
+from fdpipe.report.pareto import Point
+from fdpipe.report.picture import draw
 from fdpipe.report.stages import stage_rows
 from fdpipe.report.tables import State
 from fdpipe.store import LocalStore
@@ -64,8 +65,8 @@ class TestPage:
     def test_tensors_have_a_cosine(self, tmp_path: Path) -> None:
         record = example.deployed()
         first, *others = record.baseline.parity.cases
-        parity = replace(record.baseline.parity, cases=(replace(first, cosine=0.99999987), *others))
-        seen = text(html(tmp_path, replace(record, baseline=replace(record.baseline, parity=parity))))
+        tensors = replace(record.baseline.parity, cases=(replace(first, cosine=0.99999987), *others))
+        seen = text(html(tmp_path, replace(record, baseline=replace(record.baseline, parity=tensors))))
         assert "smallest cosine 1.000000" in seen
 
     def test_a_certificate_of_the_data_alone(self, tmp_path: Path) -> None:
@@ -177,21 +178,21 @@ class TestTables:
         assert table.rows[0][1] == "– (–)"
 
     def test_cases(self) -> None:
-        parity = example.deployed().baseline.parity
-        table = tables.cases(parity)
+        certificate = example.deployed().baseline.parity
+        table = parity.cases(certificate)
         assert table.columns == ("case", "outcome", "rows", "labels that differ", "largest difference", "99 % are below")
         assert table.rows[0] == ("evaluation", "alike", "360", "0", "4.2e-07", "3.6e-07")
         assert table.rows[3] == ("empty", f"not taken: {example.NO_SAMPLE}", *"––––")
-        tensors = replace(parity, cases=(replace(parity.cases[0], cosine=0.99999987), parity.cases[3]))
-        table = tables.cases(tensors)
+        tensors = replace(certificate, cases=(replace(certificate.cases[0], cosine=0.99999987), certificate.cases[3]))
+        table = parity.cases(tensors)
         assert table.columns[-1] == "cosine"
         assert [row[-1] for row in table.rows] == ["1.000000", "–"]
         assert {len(row) for row in table.rows} == {len(table.columns)}
 
     def test_latencies(self) -> None:
-        table = tables.latencies(example.deployed())
+        table = latency.timings(example.deployed())
         assert len(table.rows) == 4 * 3
-        assert table.rows[-1][:4] == ("onnxruntime/int8_static", "32", "0.49× (0.48–0.50)", "0.181 ms")
+        assert table.rows[-1][:5] == ("onnxruntime/int8_static", "batch 32", "0.49× (0.48–0.50)", "faster", "0.181 ms")
 
 
 def drawn(folder: Path, record: Record) -> tuple[str, ...]:
@@ -241,10 +242,10 @@ class TestPicture:
     def test_fonts_and_colours_are_the_pages(self, tmp_path: Path) -> None:
         page = html(tmp_path, example.deployed())
         svgs = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
-        assert len(svgs) == 5
+        assert len(svgs) == 8
         for svg in svgs:
             assert not re.search(r"#[0-9a-f]{6}\b|font-family|<style|<metadata", svg)
-            assert 'role="img" aria-label="accuracy over ' in svg
+            assert re.search(r'role="img" aria-label="(accuracy over |milliseconds of one call, )', svg)
         for variable in set(re.findall(r"var\((--\w+)\)", "".join(svgs))):
             assert page.count(f"{variable}: #") == 2  # light and dark
         ids = re.findall(r' id="([^"]*)"', page)
@@ -307,7 +308,7 @@ class TestSummary:
         assert static["quality"]["accuracy"] == 0.975
         assert static["measurement"]["timings"][0]["ratio"]["middle"] == 0.45
         assert static["calibration"] == {
-            "method": "minmax", "rows": 287, "digest": example.DIGEST, "coverage": 0.99874,
+            "method": "minmax", "rows": 287, "digest": example.DIGEST, "coverage": 0.99874, "coverage_by_input": {},
         }  # fmt: skip
         assert found["data"]["calibration"]["rows"] == 287
         assert [case["name"] for case in found["parity"]["cases"]][:2] == ["evaluation", "alone"]

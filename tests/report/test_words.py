@@ -2,6 +2,7 @@
 
 import pytest
 
+from fdpipe.artifacts import Interval
 from fdpipe.report import words
 
 
@@ -19,6 +20,7 @@ from fdpipe.report import words
         (words.milliseconds(0.12), "0.120 ms"),
         (words.milliseconds(121.0), "121 ms"),
         (words.milliseconds(1234.0), "1,234 ms"),
+        (words.ratio(Interval(low=0.456, middle=1.0, high=2515.4)), "1.00× (0.46–2,515)"),
         (words.seconds(0.0123), "12 ms"),
         (words.seconds(2.5), "2.50 s"),
         (words.seconds(61.4), "61 s"),

@@ -56,6 +56,11 @@ def test_prepare_run_finish(manifest: Manifest) -> None:
     np.testing.assert_array_equal(found.answers["probabilities"], answer({"x": X})["probabilities"])
 
 
+def test_it_says_whether_requests_may_be_joined(manifest: Manifest) -> None:
+    assert Predictor(manifest).batchable
+    assert not Predictor(replace(manifest, batchable=False)).batchable
+
+
 def test_what_the_processor_does_not_take(manifest: Manifest) -> None:
     predictor = Predictor(manifest)
     predictor.open()

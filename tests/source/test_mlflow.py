@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import sqlite3
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,10 @@ from mlflow.tracking import MlflowClient
 from fdpipe.artifacts import TensorSpec
 from fdpipe.content import tree_digest
 from fdpipe.errors import SourceError
+from fdpipe.interfaces import Appraisal, Archive
+from fdpipe.progress import Event
 from fdpipe.source.mlflow import Mlflow
+from fdpipe.stages.deploy import appraise
 from tests.contracts.settings import built
 from tests.contracts.source import SourceContract
 from tests.models import logged_people, logged_two_inputs, new_registry, register
@@ -27,6 +31,14 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     return uri
 
 
+def appraisal(*files: Path) -> Appraisal:
+    """What a run found."""
+    return Appraisal(
+        run="20261124-1", target="cpu", verdict="pass", figures={"accuracy": 0.97, "original.accuracy": 0.98},
+        settings={"candidate": "onnxruntime/none"}, rows_digest="a" * 64, files=files,
+    )  # fmt: skip
+
+
 def stored_files(uri: str, version: str = "2") -> Path:
     """Where the files of a version of `people` lie."""
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -38,6 +50,9 @@ class TestMlflow(SourceContract):
     @pytest.fixture
     def source(self, uri: str) -> Mlflow:
         return Mlflow(tracking_uri=uri)
+
+    def test_keeps_evaluations(self, source: Mlflow) -> None:
+        assert isinstance(source, Archive)
 
     @pytest.fixture
     def reference(self) -> str:
@@ -157,12 +172,63 @@ class TestMlflow(SourceContract):
             thread.join()
         assert failed == []
 
+    def test_an_evaluation_is_kept_beside_the_version(self, source: Mlflow, uri: str, tmp_path: Path) -> None:
+        report = tmp_path / "report.html"
+        report.write_text("<!doctype html>")
+        run_id = source.appraise(source.resolve("people/2"), appraisal(report))
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        version = client.get_model_version("people", "2")
+        assert version.tags["fdpipe.cpu.evaluation_run"] == run_id
+        run = client.get_run(run_id)
+        assert (run.info.run_name, run.info.status) == ("fdpipe 20261124-1", "FINISHED")
+        assert run.data.metrics == {"accuracy": 0.97, "original.accuracy": 0.98}
+        assert run.data.params["candidate"] == "onnxruntime/none"
+        assert run.data.tags["fdpipe.verdict"] == "pass"
+        assert [one.path for one in client.list_artifacts(run_id)] == ["report.html"]
+        assert run.info.experiment_id == client.get_run(version.run_id).info.experiment_id
+        assert [one.dataset.digest for one in run.inputs.dataset_inputs] == ["a" * 36]
+        logged = client.get_logged_model(version.source.removeprefix("models:/"))
+        assert {one.key: (one.value, one.dataset_name) for one in logged.metrics if one.run_id == run_id} == {
+            "accuracy": (0.97, "evaluation"), "original.accuracy": (0.98, "evaluation"),
+        }  # fmt: skip
+
+    def test_a_version_that_no_run_made_has_an_experiment_of_ours(self, source: Mlflow, uri: str, home: Path) -> None:
+        ref = replace(source.resolve("pair/1"), run_id=None)
+        run_id = source.appraise(ref, appraisal())
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        experiment = client.get_experiment(client.get_run(run_id).info.experiment_id)
+        assert experiment.name == "fdpipe"
+        assert Path(experiment.artifact_location.removeprefix("file://")).is_relative_to(home)
+
+    def test_where_the_files_cannot_be_kept_the_figures_are(self, source: Mlflow, uri: str, tmp_path: Path) -> None:
+        with pytest.raises(SourceError, match=r"has no report\.html") as caught:
+            source.appraise(source.resolve("people/1"), appraisal(tmp_path / "report.html"))
+        assert "\n" not in str(caught.value)
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        run = client.get_run(client.get_model_version("people", "1").tags["fdpipe.cpu.evaluation_run"])
+        assert run.data.metrics["accuracy"] == 0.97
+
     def test_its_file_is_the_default(self) -> None:
         assert built("source", "mlflow") == Mlflow()
 
 
 @pytest.mark.usefixtures("home")
 class TestRegistriesThatCannotBeUsed:
+    def test_one_that_cannot_be_written_keeps_no_evaluation_and_says_so(self, tmp_path: Path, events: list[Event]) -> None:
+        uri = new_registry(tmp_path / "closed")
+        register(uri, "pair", logged_two_inputs)
+        source = Mlflow(tracking_uri=uri)
+        ref = source.resolve("pair/1")
+        with sqlite3.connect(uri.removeprefix("sqlite:///")) as database:
+            refusal = "BEGIN SELECT RAISE(ABORT, 'this registry is closed'); END"
+            database.execute(f"CREATE TRIGGER closed BEFORE INSERT ON runs {refusal}")
+        with pytest.raises(SourceError, match=r"pair version 1 cannot be evaluated in .*this registry is closed"):
+            source.appraise(ref, appraisal())
+        appraise(source, ref, appraisal())
+        assert [event.kind for event in events if event.step == "appraise"] == ["start", "note", "done"]
+        told = next(event.detail for event in events if event.kind == "note")
+        assert told.startswith("the registry keeps no evaluation of this run: pair version 1 cannot be evaluated")
+
     def test_one_that_is_not_there_is_told_and_not_made(self, tmp_path: Path) -> None:
         with pytest.raises(SourceError, match="no model is registered"):
             Mlflow(tracking_uri=f"sqlite:///{tmp_path / 'nosuch.db'}").resolve("people@candidate")

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from fdpipe import workers
 from fdpipe.arrays import Batch, save_arrays
@@ -14,12 +16,15 @@ from fdpipe.artifacts import LABELS, Answers, Artifact, Evaluation, Rows, Task
 from fdpipe.errors import StageError
 from fdpipe.interfaces import Metric, Session
 from fdpipe.metric.accuracy import Accuracy
+from fdpipe.metric.agreement import Agreement
 from fdpipe.metric.cosine import Cosine
+from fdpipe.metric.kl import Kl
 from fdpipe.metric.neighbours import Neighbours
 from fdpipe.metric.rmse import Rmse
 from fdpipe.passes.int8_dynamic import Int8Dynamic
 from fdpipe.passes.int8_static import Int8Static
 from fdpipe.processor.none import Plain
+from fdpipe.processor.text import Text
 from fdpipe.runtime.onnxruntime import OnnxRuntime
 from fdpipe.stages.evaluate import agrees, batch_invariance, difference, evaluate
 from fdpipe.store import LocalStore
@@ -100,6 +105,16 @@ def test_a_metric_that_needs_no_labels_is_judged_by_the_original(store: LocalSto
     assert found.quality == {"fake": 0.0}
     assert found.reference == {"fake": 1.0}
     assert found.agreement == 0.0
+
+
+def test_a_metric_may_choose_what_of_the_original_it_judges_by(store: LocalStore, model: Artifact) -> None:
+    """Here the probabilities, where the label stands for labels."""
+    probabilities = np.exp(ORIGINAL["y"]) / np.exp(ORIGINAL["y"]).sum(axis=1, keepdims=True)
+    original = {"probabilities": probabilities, "label": probabilities.argmax(axis=1)}
+    metrics: dict[str, Metric] = {"kl": Kl(), "agreement": Agreement()}
+    found = evaluated(store, model, labels=None, original=original, metrics=metrics)
+    assert found.reference == {"kl": 0.0, "agreement": 1.0}
+    assert found.quality == {"kl": None, "agreement": 1.0}, "logits are no probabilities"
 
 
 def test_tensors_are_judged_as_they_are(store: LocalStore, model: Artifact) -> None:
@@ -222,6 +237,58 @@ def test_words_alone_have_no_outlier() -> None:
     words = np.array([["a"], ["b"]], object)
     found = batch_invariance({"words": words}, Task.CLASSIFICATION, lambda batch: {"label": batch["words"][:, 0]})
     assert (found.rows, found.changed, found.largest_difference) == (2, 0, 0.0)
+
+
+def reading(folder: Path, *, masked: bool) -> tuple[Artifact, Text]:
+    """A graph whose answer to a text is the mean of its tokens' numbers: of the text's own, or with the padding's."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+
+    tokenizer = Tokenizer(WordLevel({"[PAD]": 0, "a": 2, "b": 5}, unk_token="b"))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.enable_padding(pad_id=0)
+    tokenizer.enable_truncation(8)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    tensors = ("input_ids", "attention_mask")
+    given = [helper.make_tensor_value_info(name, TensorProto.INT64, ["rows", "sequence"]) for name in tensors]
+    nodes = [
+        helper.make_node("Cast", ["input_ids"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceSum", ["numbers", "axis"], ["sum"]),
+        helper.make_node("ReduceSum", ["mask", "axis"], ["own"]),
+        helper.make_node("ReduceMean", ["numbers", "axis"], ["whole"]),
+        helper.make_node("Div", ["sum", "own"], ["fair"]),
+        helper.make_node("Identity", ["fair" if masked else "whole"], ["value"]),
+    ]
+    answers = [helper.make_tensor_value_info("value", TensorProto.FLOAT, ["rows", 1])]
+    axis = helper.make_tensor("axis", TensorProto.INT64, [1], [1])
+    graph = helper.make_graph(nodes, "reading", given, answers, [axis])
+    path = folder / "model" / "model.onnx"
+    path.parent.mkdir()
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    return onnx_models.artifact(path), Text(names=("text",), tensors=tensors, folder=folder)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("words", [("a b", "a", "b b b a", "a a"), ("a b", "b a", "a a", "b b")])
+def test_a_row_that_a_longer_one_pads_keeps_its_answer(tmp_path: Path, masked: bool, words: tuple[str, ...]) -> None:
+    """Rows that are all as long as each other are padded as well."""
+    model, processor = reading(tmp_path, masked=masked)
+    rows = {"text": np.array(words * 5, object)}
+    value = np.array([[np.mean([{"a": 2, "b": 5}[word] for word in text.split()])] for text in rows["text"]], np.float32)
+    paths = [tmp_path / "rows.npz", tmp_path / "reference.npz"]
+    found = evaluate.work(
+        tmp_path, OnnxRuntime(), {"threads": 1}, model, workers.spec("processor", processor, processor.folder), Task.REGRESSION,
+        Rows(role="evaluation", path=paths[0], digest=save_arrays(paths[0], rows), count=20, labelled=False),
+        Answers(path=paths[1], digest=save_arrays(paths[1], {"value": value})), {},
+    ).invariance  # fmt: skip
+    assert found.rows == 20
+    if masked:
+        assert (found.changed, found.largest_difference) == (0, 0.0)
+    else:
+        assert found.changed == 16, "as many as are asked beside a longer row"
+        assert found.worst_setting == "beside a longer row"
 
 
 # --- the engine -------------------------------------------------------------------------------------------------------

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from fdpipe.artifacts import Artifact, Candidate, CheckResult, Evaluation, Interval, Outcome, Trial, Verdict
+from fdpipe.artifacts import Artifact, Candidate, CheckResult, Evaluation, Interval, Mark, Outcome, Trial, Verdict
 from fdpipe.errors import StageError
+from fdpipe.gate.batch_invariance import BatchInvariance, Unbatchable
 from fdpipe.gate.quality import Quality
 from fdpipe.gate.speed import Speed
 from fdpipe.interfaces import Check, Evidence
@@ -54,17 +55,15 @@ def test_the_baseline_ships_when_nothing_beats_it() -> None:
 
 def test_the_baseline_is_judged_by_the_other_checks() -> None:
     bad = evaluation(quality=0.5)
-    found = verdict({"quality": Quality()}, [trial("none", bad), trial("fast")], {"fast": [ratio(0.5)]})
+    found = verdict({"any": FakeCheck()}, [trial("none", bad), trial("fast")], {"fast": [ratio(0.5)]})
     assert found.passed == ("rt/fast",)
 
 
 def test_all_refused_is_told_by_the_baseline() -> None:
-    found = verdict({"quality": Quality(max_drop=-1)}, [trial("none"), trial("fast")], {"fast": [ratio(0.5)]})
+    found = verdict({"any": FakeCheck(floor=1.1)}, [trial("none"), trial("fast")], {"fast": [ratio(0.5)]})
     assert found.outcome is Outcome.FAIL
     assert found.passed == ()
-    assert found.reason == (
-        "quality: rt/none lost 0.0000 accuracy (0.9700 → 0.9700), must gain 1.0000; also refused: rt/fast by quality"
-    )
+    assert found.reason == "any: rt/none has 0.970, the floor is 1.1; also refused: rt/fast by any"
 
 
 def test_every_reason_is_told_of_the_first_and_every_check_of_the_others() -> None:
@@ -74,8 +73,15 @@ def test_every_reason_is_told_of_the_first_and_every_check_of_the_others() -> No
     assert found.reason.endswith("; also refused: rt/fast by quality and any")
 
 
+def test_a_mark_is_kept_with_the_result() -> None:
+    check = BatchInvariance(unbatchable=Unbatchable.MARK)
+    found = verdict({"mine": check}, [trial("none"), trial("int8", evaluation(changed=3))], {"int8": [ratio(0.5)]})
+    assert [one.mark for one in found.results] == [None, Mark.UNBATCHABLE]
+    assert found.passed == ("rt/int8", "rt/none")
+
+
 def test_every_check_is_asked_and_bears_the_name_that_configuration_gives_it() -> None:
-    found = verdict({"mine": Quality(), "fast": Speed()}, [trial("none"), trial("int8")], {"int8": [ratio(2.0)]})
+    found = verdict({"mine": FakeCheck(), "fast": Speed()}, [trial("none"), trial("int8")], {"int8": [ratio(2.0)]})
     assert [(one.check, one.candidate, one.outcome.value) for one in found.results] == [
         ("mine", "rt/none", "pass"),
         ("fast", "rt/none", "pass"),
@@ -94,13 +100,56 @@ def test_nothing_to_judge_fails() -> None:
     assert verdict({"any": FakeCheck()}, [], {}).outcome is Outcome.FAIL
 
 
-@pytest.mark.parametrize("weaker", [Outcome.INCONCLUSIVE, Outcome.ANOMALOUS])
-def test_a_refusal_is_weak_only_where_every_one_is(weaker: Outcome) -> None:
-    trials = [trial("none"), trial("int8")]
-    speeds = {"int8": [ratio(0.5)]}
-    weak = FakeCheck(refuses=("rt/none", "rt/int8"), outcome=weaker)
-    assert verdict({"weak": weak}, trials, speeds).outcome is weaker
-    assert verdict({"weak": weak, "hard": FakeCheck(refuses=("rt/int8",))}, trials, speeds).outcome is Outcome.FAIL
+WEAKER = [Outcome.INCONCLUSIVE, Outcome.ANOMALOUS]
+
+
+def refusing(outcome: Outcome, *recipes: str) -> FakeCheck:
+    return FakeCheck(refuses=tuple(f"rt/{recipe}" for recipe in recipes), outcome=outcome)
+
+
+@pytest.mark.parametrize("weaker", WEAKER)
+def test_the_outcome_is_that_of_the_candidate_that_came_nearest(weaker: Outcome) -> None:
+    """It may still pass, whatever is sure of the others."""
+    trials, speeds = [trial("none"), trial("int8")], {"int8": [ratio(0.5)]}
+    checks: dict[str, Check] = {"hard": refusing(Outcome.FAIL, "none"), "weak": refusing(weaker, "none", "int8")}
+    found = verdict(checks, trials, speeds)
+    assert found.outcome is weaker
+    assert found.reason == "weak: rt/int8 has 0.970, the floor is 0.9; also refused: rt/none by hard and weak"
+
+
+@pytest.mark.parametrize("weaker", WEAKER)
+def test_a_candidate_that_surely_fails_has_failed(weaker: Outcome) -> None:
+    checks: dict[str, Check] = {"weak": refusing(weaker, "none"), "hard": refusing(Outcome.FAIL, "none")}
+    found = verdict(checks, [trial("none")], {})
+    assert found.outcome is Outcome.FAIL
+    assert found.reason.startswith("weak: rt/none has 0.970, the floor is 0.9; hard: rt/none has 0.970")
+
+
+def test_an_anomaly_is_told_before_what_is_inconclusive() -> None:
+    checks: dict[str, Check] = {
+        "few": refusing(Outcome.INCONCLUSIVE, "none", "int8"),
+        "odd": refusing(Outcome.ANOMALOUS, "int8"),
+    }
+    found = verdict(checks, [trial("none"), trial("int8")], {"int8": [ratio(0.5)]})
+    assert found.outcome is Outcome.ANOMALOUS
+    assert found.reason.startswith("few: rt/int8 ")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wants:
+    """A check that needs more rows."""
+
+    reason: str
+
+    def judge(self, evidence: Evidence) -> CheckResult:
+        return CheckResult(check="c", candidate="c", outcome=Outcome.INCONCLUSIVE, reason=self.reason, needed=1300)
+
+
+@pytest.mark.parametrize("reason", ["may have lost 0.0112", "may have lost 0.0112, 1,300 rows would decide"])
+def test_the_rows_that_would_decide_are_told_once(reason: str) -> None:
+    found = verdict({"quality": Wants(reason=reason)}, [trial("none")], {})
+    assert found.reason.startswith(f"quality: rt/none {reason}")
+    assert found.reason.count("1,300") == 1
 
 
 @dataclass(frozen=True, kw_only=True)

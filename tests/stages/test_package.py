@@ -15,7 +15,17 @@ import pytest
 
 from fdpipe import workers
 from fdpipe.arrays import load_arrays
-from fdpipe.artifacts import GOLDEN_ANSWER, GOLDEN_INPUT, Manifest, Ranges, Release
+from fdpipe.artifacts import (
+    GOLDEN_ANSWER,
+    GOLDEN_INPUT,
+    GOLDEN_TOGETHER,
+    CheckResult,
+    Manifest,
+    Mark,
+    Outcome,
+    Ranges,
+    Release,
+)
 from fdpipe.content import from_json, tree_digest
 from fdpipe.errors import StageError
 from fdpipe.stages.package import package
@@ -125,6 +135,24 @@ def test_the_digest_is_of_what_answers(tmp_path: Path, pieces: tiny.Pieces, rele
         replace(pieces, trial=replace(pieces.trial, candidate=candidate)).packaged(elsewhere).digest,
     }
     assert len(digests) == 3
+
+
+def test_a_mark_is_in_the_manifest_and_in_the_digest(pieces: tiny.Pieces, store: LocalStore, release: Release) -> None:
+    """And what is known of such a release is the answer to each row in a request of its own, and to all in one."""
+    name = pieces.trial.candidate.name
+    result = CheckResult(check="c", candidate=name, outcome=Outcome.PASS, reason="", mark=Mark.UNBATCHABLE)
+    others = replace(pieces.verdict, results=(replace(result, candidate="another"),))
+    assert manifest_of(replace(pieces, verdict=others).packaged(store)).batchable
+    marked = replace(pieces, verdict=replace(pieces.verdict, results=(result,))).packaged(store)
+    assert manifest_of(release).batchable
+    assert not manifest_of(marked).batchable
+    assert marked.digest != release.digest
+    golden = load_arrays(marked.golden)
+    answers = tiny.asked_directly(pieces, {"x": golden[GOLDEN_INPUT + "x"]})
+    for name, array in answers.items():
+        np.testing.assert_array_equal(golden[GOLDEN_TOGETHER + name], array)
+        np.testing.assert_allclose(golden[GOLDEN_ANSWER + name], array, rtol=1e-5)
+    assert not any(name.startswith(GOLDEN_TOGETHER) for name in load_arrays(release.golden))
 
 
 def test_ranges_of_calibration_go_along(tmp_path: Path, pieces: tiny.Pieces, store: LocalStore) -> None:

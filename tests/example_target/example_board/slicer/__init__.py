@@ -1,0 +1,1 @@
+"""Groups of rows that matter to the board."""

@@ -1,0 +1,39 @@
+"""Answers that are none."""
+
+import numpy as np
+import pytest
+
+from fdpipe.artifacts import Aspect, Outcome
+from fdpipe.stages.sound import unsound
+
+LABELS = np.array([1, 2, 3])
+ROWS = np.array([[0.1, 0.9], [0.5, 0.5], [1.0, 0.0]])
+
+
+def test_numbers_are_sound_and_so_are_words() -> None:
+    assert unsound("rt/a", {"p": ROWS, "label": LABELS}, {"p": ROWS + 1, "label": LABELS}) is None
+    assert unsound("rt/a", {"word": np.array(["a", "b"])}, {"word": np.array(["b", "b"])}) is None
+    assert unsound("rt/a", {"other": ROWS}, {"p": ROWS}) is None
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_fails(number: float) -> None:
+    broken = ROWS.copy()
+    broken[1:, 0] = number
+    found = unsound("rt/a", {"label": LABELS, "p": broken}, {"label": LABELS, "p": ROWS})
+    assert found is not None
+    assert (found.check, found.candidate, found.outcome, found.aspect) == ("answers", "rt/a", Outcome.FAIL, Aspect.QUALITY)
+    assert (found.figure, found.limit, found.unit) == (2.0, 0.0, "answers")
+    assert found.reason == "2 of 3 answers hold NaN or an infinity, and the original's to these rows none"
+
+
+def test_what_is_none_in_the_original_either_is_no_fault() -> None:
+    broken = ROWS.copy()
+    broken[1, 0] = np.nan
+    assert unsound("rt/a", {"p": broken}, {"p": broken}) is None
+    assert unsound("rt/a", {"p": ROWS}, {"p": broken}) is None
+    worse = broken.copy()
+    worse[2] = np.inf
+    found = unsound("rt/a", {"p": worse}, {"p": broken})
+    assert found is not None
+    assert found.figure == 1.0
