@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -303,7 +304,8 @@ class TestLine:
         assert "fdpipe[gpu]" in absent.out
         said = fdpipe("compare", *DIGITS, "aim=size", "target.price_per_hour=1", "--json")
         assert said.code == Exit.DONE, said.err
-        (row,) = said.json["rows"]  # type: ignore[misc]
+        rows: Any = said.json["rows"]
+        (row,) = rows
         assert row["runtime"] == "onnxruntime"
         assert {name: one["basis"] for name, one in row["figures"].items() if name in ("p50", "cost", "memory")} == {
             "p50": "measured",

@@ -72,6 +72,18 @@ def classes(shares: tuple[float, ...], wrong: float, changed: float, back: float
     return draw
 
 
+def as_good(shares: tuple[float, ...], wrong: float, own: float) -> Draw:
+    """Labels of classes that are so frequent, of which both models answer `wrong` at random, and each a share of its `own`."""
+
+    def draw(random: np.random.Generator, rows: int) -> Paired:
+        labels = random.choice(len(shares), rows, p=shares)
+        both = np.where(random.random(rows) < wrong, random.integers(0, len(shares), rows), labels)
+        each = [np.where(random.random(rows) < own, random.integers(0, len(shares), rows), both) for _ in range(2)]
+        return _labels(each[0], each[1], labels)
+
+    return draw
+
+
 def values(noise: float, heavy: bool = False, rare: float = 0.0) -> Draw:
     """A value beside its label: the original errs by 1, the candidate by `noise` more, from a heavy tail (Student's t with 5
     degrees of freedom), and in a share of `rare` rows it answers like another row."""
@@ -127,3 +139,16 @@ AT_THE_LIMIT = (
     (World(name="AUROC, 1 in 100 rows garbage", metric=Auroc(), draw=probabilities(0.05, rare=0.01)), (100, 400)),
 )
 """Worlds in which the candidate loses exactly what is allowed, with numbers of rows."""
+
+NO_DROP = (
+    (World(name="accuracy, all alike", metric=Accuracy(), draw=right_or_wrong(0.0, 0.0)), 0.01, 40, 299),
+    (World(name="accuracy, 1 % disagree", metric=Accuracy(), draw=right_or_wrong(0.005, 0.005)), 0.01, 40, 1200),
+    (World(name="accuracy, 10 % disagree", metric=Accuracy(), draw=right_or_wrong(0.05, 0.05)), 0.01, 40, 10_000),
+    (World(name="F1, ten classes", metric=F1(), draw=as_good((0.1,) * 10, 0.03, 0.005)), 0.01, 40, 1500),
+    (World(name="RMSE, normal", metric=Rmse(), draw=values(0.02), relative=True), 0.05, 40, 1000),
+    (World(name="RMSE, heavy tails", metric=Rmse(), draw=values(0.02, heavy=True), relative=True), 0.05, 40, 1000),
+    (World(name="MAE, normal", metric=Mae(), draw=values(0.02), relative=True), 0.05, 40, 1000),
+    (World(name="log loss", metric=LogLoss(), draw=probabilities(0.05)), 0.05, 40, 2000),
+    (World(name="AUROC", metric=Auroc(), draw=probabilities(0.05)), 0.02, 40, 1000),
+)
+"""Worlds in which the candidate loses nothing worth speaking of: the limit, too few rows, and enough."""

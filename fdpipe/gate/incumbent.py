@@ -35,4 +35,4 @@ class Incumbent:
         rule = Rule(check="incumbent", limit=self.max_drop, drop=self.drop, alpha=self.alpha)
         release = (evidence.incumbent_release or "unknown")[:12]
         suffix = f", against the deployed release {release}"
-        return rule.judge(evidence, evidence.beside_incumbent, evidence.incumbent.quality, suffix)
+        return rule.result(evidence, evidence.beside_incumbent, evidence.incumbent.quality, suffix)

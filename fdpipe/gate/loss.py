@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from fdpipe.artifacts import CheckResult, Finding, Outcome
 from fdpipe.interfaces import Evidence, Metric, Paired
-from fdpipe.statistics.noninferiority import Comparison, agreement, compare
+from fdpipe.statistics.noninferiority import ROUNDING, Comparison, agreement, compare
 
 AGREEMENT = "agreement"
 """The figure that stands for quality where there are no labels and every metric needs them."""
@@ -46,7 +46,7 @@ class Rule:
     alpha: float
     implausible: float | None = None
 
-    def judge(
+    def result(
         self, evidence: Evidence, paired: Paired | None, before: Mapping[str, float | None], suffix: str = ""
     ) -> CheckResult:
         """Every metric must hold, so that none needs a correction for the others (Berger 1982, Technometrics 24, 295-300); that
@@ -110,7 +110,7 @@ class Rule:
         if found.loss is None:
             return f"{name} has no comparable figure {figures}"
         what = f"of {name}" if self.drop is Drop.RELATIVE else name
-        change = "lost" if found.loss >= 0 else "gained"
+        change = "lost" if found.loss >= -ROUNDING else "gained"
         said = f"{change} {self._amount(abs(found.loss))} {what} {figures}"
         if found.loss_low is None or found.loss_high is None:
             return f"{said}: there are too few rows to say how sure that is"

@@ -34,4 +34,4 @@ class Quality:
     def judge(self, evidence: Evidence) -> CheckResult:
         """The metric that lost most decides."""
         rule = Rule(check="quality", limit=self.max_drop, drop=self.drop, alpha=self.alpha, implausible=self.implausible_gain)
-        return rule.judge(evidence, evidence.beside_original, evidence.evaluation.reference)
+        return rule.result(evidence, evidence.beside_original, evidence.evaluation.reference)

@@ -44,9 +44,8 @@ def beaten(trial: Trial, trials: Sequence[Trial]) -> str:
     for other in sorted((one for one in trials[1:] if is_passing(one)), key=ratio):
         fastest = by_batch(other)
         if ratios and all(batch in fastest and one.low > BEATEN * fastest[batch].middle for batch, one in ratios.items()):
-            return (
-                f"it takes {ratio(trial):.2f} of the baseline's time, {other.candidate.name}, which passes, {ratio(other):.2f}"
-            )
+            name, times = other.candidate.name, ratio(trial) / ratio(other)
+            return f"{name}, which passes, takes {ratio(other):.2f} of the baseline's time, and this {times:.1f} times as much"
     return ""
 
 

@@ -47,7 +47,11 @@ def p_within(lost: int, gained: int, rows: int, limit: float) -> float:
 
 @lru_cache(maxsize=4096)
 def upper(lost: int, gained: int, rows: int, alpha: float) -> float:
-    """The loss's one-sided upper confidence bound: the least limit for which `p_within` is at most `alpha`, by bisection."""
+    """The loss's one-sided upper confidence bound: the least limit for which `p_within` is at most `alpha`, by bisection.
+
+    Unless it is a gain, it is no less than what so many rows may hide that all are alike (the rule of three): few rows that
+    happened to gain do not stand for many.
+    """
     _check(lost, gained, rows)
     from scipy.special import ndtri
 
@@ -63,7 +67,7 @@ def upper(lost: int, gained: int, rows: int, alpha: float) -> float:
     while high - low > PRECISION * step:
         middle = (low + high) / 2
         low, high = (low, middle) if p_within(lost, gained, rows, middle) <= alpha else (middle, high)
-    return high
+    return high if high <= 0 else max(high, 1 - alpha ** (1 / rows))
 
 
 def lower(lost: int, gained: int, rows: int, alpha: float) -> float:
@@ -92,7 +96,7 @@ def needed(lost: int, gained: int, rows: int, limit: float, alpha: float) -> int
     if not one < -1e-6 or not -1 < limit < 1:
         return None
     guess = (float(ndtri(alpha)) / one) ** 2
-    if lost + gained == 0 and limit > 0:
+    if limit > 0:
         guess = max(guess, math.log(alpha) / math.log1p(-limit))
     while guess < MANY_ROWS:
         count = math.ceil(guess - 1e-9)

@@ -54,6 +54,13 @@ def test_needed_is_enough_and_a_tenth_less_is_not() -> None:
     assert p_within(math.ceil(3 * fewer / 400), fewer // 400, fewer, 0.02) > 0.05
 
 
+def test_few_rows_that_happened_to_gain_do_not_stand_for_many() -> None:
+    assert p_within(0, 2, 60, 0.04) <= 0.05
+    assert upper(0, 2, 60, 0.05) >= 1 - 0.05 ** (1 / 60)
+    assert needed(0, 2, 60, 0.01, 0.05) == 299
+    assert upper(0, 12, 60, 0.05) < 0, "it is surely better"
+
+
 def test_a_loss_that_is_the_limit_is_never_decided() -> None:
     assert needed(5, 0, 500, 0.01, 0.05) is None
 
