@@ -97,7 +97,7 @@ def test_the_line_releases_for_it(home: Path, tmp_path: Path) -> None:
     models.register(uri, "two", models.logged_two_inputs, aliases=("candidate",), artifacts=files)
     port = bento.free_port("127.0.0.1", 20000 + os.getpid() % 10000)
     overrides = ["model=two@candidate", "+target=board", "orchestrator=none", "benchmark=quick", "deployer=dry_run"]
-    overrides += ["+slicer=by_function", "+corruption=noise"]
+    overrides += ["+slicer=by_function", "+corruption=noise", "gate.max_drop=0.05"]  # as much as 64 rows can prove
     plan = config.load([*overrides, f"source.tracking_uri={uri}", f"service.port={port}"], project=tmp_path)
     done = execute(plan, trigger="test")
     record = done.record

@@ -21,7 +21,7 @@ from fdpipe.testing import FakeCalibrator, FakeDeployer, FakePass, FakeQuantizer
 from fdpipe.testing.rehearsal import Rehearsal, fake_plan
 
 STORED = {"fetch", "gather", "convert", "survey", "optimize", "calibrate", "quantize", "ready", "evaluate", "benchmark"}
-STORED.add("judge")
+STORED |= {"energy", "judge"}
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from fdpipe.testing.calibrator import FakeCalibrator
 from fdpipe.testing.converter import FakeConverter, HarmfulConverter
+from fdpipe.testing.corruption import FakeCorruption
 from fdpipe.testing.dataset import FakeDataset
 from fdpipe.testing.deployer import FakeDeployer
 from fdpipe.testing.faulty import DiaryRuntime, Fault, FaultyRuntime
@@ -13,6 +14,7 @@ from fdpipe.testing.passes import FakePass, FakeQuantizer
 from fdpipe.testing.processor import FakeProcessor
 from fdpipe.testing.runtime import FakeBuilder, FakeEngine, FakeRuntime, HeavyEngine, HeavyRuntime
 from fdpipe.testing.search import FakeSearch
+from fdpipe.testing.slicer import FakeSlicer
 from fdpipe.testing.source import FakeSource
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "FakeCalibrator",
     "FakeCheck",
     "FakeConverter",
+    "FakeCorruption",
     "FakeDataset",
     "FakeDeployer",
     "FakeEngine",
@@ -36,6 +39,7 @@ __all__ = [
     "FakeQuantizer",
     "FakeRuntime",
     "FakeSearch",
+    "FakeSlicer",
     "FakeSource",
     "Fault",
     "FaultyRuntime",

@@ -180,10 +180,11 @@ def test_without_a_server_a_temporary_one_lives_as_long_as_the_process(home: Pat
     assert process.stdout is not None
     assert process.stderr is not None
     assert process.stdout.readline() == b"10\n"
-    servers = psutil.Process(process.pid).children(recursive=True)
-    assert len(servers) == 1
+    children = psutil.Process(process.pid).children(recursive=True)
+    servers = [child for child in children if "prefect" in " ".join(child.cmdline())]
+    assert len(servers) == 1, "beside it, there may be what the benchmark forks from"
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    _, alive = psutil.wait_procs(servers, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
     assert process.stderr.read() == b"", "Prefect says nothing on the user's terminal"
