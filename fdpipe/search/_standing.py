@@ -81,6 +81,9 @@ def best(trials: Sequence[Trial]) -> float:
 
 
 def _beyond(refusal: CheckResult) -> float:
-    if refusal.figure is None or refusal.limit is None:
+    """By what is refused: the bound that is to be within the limit, where the check names one, or the figure itself."""
+    bound = refusal.findings[0].high if refusal.findings else None
+    figure = refusal.figure if bound is None else bound
+    if figure is None or refusal.limit is None:
         return math.inf
-    return abs(refusal.figure - refusal.limit) / max(abs(refusal.limit), 1e-3)
+    return abs(figure - refusal.limit) / max(abs(refusal.limit), 1e-3)

@@ -148,14 +148,22 @@ def _angle(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 def _largest(measure: Callable[[np.ndarray, np.ndarray], np.ndarray], one: Batch, other: Batch) -> np.ndarray:
-    """Of each row, the largest measure among the float answers."""
-    floats = [measure(one[name], array) for name, array in other.items() if array.dtype.kind == "f" and name in one]
+    """Of each row, the largest measure among the float answers; infinite where one is missing."""
+    floats = [
+        measure(one[name], array) if name in one else np.full(len(array), np.inf)
+        for name, array in other.items()
+        if array.dtype.kind == "f"
+    ]
     return np.max(floats, axis=0) if floats else np.zeros(rows_in(other))
 
 
 def _equal(one: Batch, other: Batch) -> np.ndarray:
-    """Of each row, whether the answers that are no floats are equal."""
-    rest = [_rows(one[name] == array) for name, array in other.items() if array.dtype.kind != "f" and name in one]
+    """Of each row, whether the answers that are no floats are equal; one that is missing is not."""
+    rest = [
+        _rows(one[name] == array) if name in one else np.zeros((len(array), 1), bool)
+        for name, array in other.items()
+        if array.dtype.kind != "f"
+    ]
     return np.all([part.all(axis=1) for part in rest], axis=0) if rest else np.ones(rows_in(other), bool)
 
 

@@ -96,6 +96,7 @@ def verdict_on(
             )  # fmt: skip
             broken = unsound(trial.candidate.name, paired.after, known.original)
             results += [broken] if broken else []
+            results += _stopped(trial, measured)
             asked = {name: one for name, one in checks.items() if not (trial.unmeasured and _aspect(one) is Aspect.SPEED)}
             results += [_ask(name, check, evidence) for name, check in asked.items()]
     if names := _passed(results):
@@ -149,6 +150,23 @@ def _sliced(beside: Beside) -> dict[str, np.ndarray]:
         except NotApplicable as error:
             progress.note(f"no slices by {name}: {error}")
     return found
+
+
+BENCHMARK = "benchmark"
+"""The check's name under which the gate answers for a candidate that came to an end in the benchmark."""
+
+
+def _stopped(trial: Trial, measured: Measured) -> list[CheckResult]:
+    """What the gate says of a candidate whose process died or hung while it was measured: a service of it would, too."""
+    found = measured.of(trial.candidate.name)
+    if found is None or found.timings:
+        return []
+    return [
+        CheckResult(
+            check=BENCHMARK, candidate=found.candidate, outcome=Outcome.FAIL, aspect=Aspect.SPEED,
+            reason=f"it did not come through the benchmark: {found.left or 'it was not measured'}",
+        )
+    ]  # fmt: skip
 
 
 def _directions(metrics: Mapping[str, Metric], finalists: tuple[Trial, ...]) -> dict[str, bool]:

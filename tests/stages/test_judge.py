@@ -211,3 +211,14 @@ def test_without_labels_the_agreement_is_what_is_judged() -> None:
     found = verdict({"quality": Quality(max_drop=0.05)}, [trial("none", good), trial("fast", poor)], {"fast": [ratio(0.5)]})
     assert found.passed == ("rt/none",)
     assert "lost 0.1000 agreement" in next(item.reason for item in found.results if item.outcome is Outcome.FAIL)
+
+
+def test_what_died_in_the_benchmark_is_refused_whatever_the_gate_has() -> None:
+    died = replace(measurement("rt/fast"), left="its process died: SIGSEGV")
+    of = measured(measurement("rt/other", ratio(0.5)), died)
+    found = judge.work(Path(), {"any": FakeCheck()}, METRICS, (trial("none"), trial("fast")), of, beside(), {})
+    assert found.passed == ("rt/none",)
+    assert [(one.check, one.outcome) for one in found.results if one.candidate == "rt/fast"] == [
+        ("benchmark", Outcome.FAIL),
+        ("any", Outcome.PASS),
+    ]

@@ -13,7 +13,7 @@ ROWS = np.array([[0.1, 0.9], [0.5, 0.5], [1.0, 0.0]])
 def test_numbers_are_sound_and_so_are_words() -> None:
     assert unsound("rt/a", {"p": ROWS, "label": LABELS}, {"p": ROWS + 1, "label": LABELS}) is None
     assert unsound("rt/a", {"word": np.array(["a", "b"])}, {"word": np.array(["b", "b"])}) is None
-    assert unsound("rt/a", {"other": ROWS}, {"p": ROWS}) is None
+    assert unsound("rt/a", {"other": ROWS, "p": ROWS}, {"p": ROWS}) is None
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
@@ -37,3 +37,11 @@ def test_what_is_none_in_the_original_either_is_no_fault() -> None:
     found = unsound("rt/a", {"p": worse}, {"p": broken})
     assert found is not None
     assert found.figure == 1.0
+
+
+def test_an_answer_that_is_missing_fails_whatever_else_there_is() -> None:
+    original = {"label": np.array([0, 1]), "probabilities": np.array([[0.5, 0.5], [0.1, 0.9]])}
+    found = unsound("rt/int8", {"label": original["label"], "Identity": original["probabilities"]}, original)
+    assert found is not None
+    assert found.outcome is Outcome.FAIL
+    assert "the original answers probabilities, and this does not" in found.reason
