@@ -21,7 +21,10 @@ def remarks(record: Record) -> list[str]:
         seen = _interval(health.noise)
         found.append(f"The baseline took {seen} of its own time in a second process: this machine favours one of them.")
     if health.disturbed_share >= RESTLESS_SHARE:
-        found.append(f"Another program took the core away in {health.disturbed_share:.0%} of all blocks; these do not count.")
+        share = f"{health.disturbed_share:.0%}"
+        found.append(
+            f"A candidate lost its core in {share} of all blocks, to other programs or its own threads; these do not count."
+        )
     return found
 
 

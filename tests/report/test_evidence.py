@@ -26,7 +26,7 @@ class TestHeadline:
         seen = text(html(tmp_path, record))
         assert seen.index("inconclusive") < seen.index("No release")
         assert "About 1,163 evaluation rows would decide about onnxruntime/none; there are 360." in seen
-        assert "Another program took the core away in 31% of all blocks" in seen
+        assert "A candidate lost its core in 31% of all blocks" in seen
         assert "took 1.041× (1.012–1.083) of its own time in a second process: this machine favours one of them" in seen
         assert facts(record) == []
 
