@@ -1,5 +1,7 @@
 """`python -m bench [WHAT…]`: measure, print, and write docs/benchmarks.md when everything was measured.
 
+A bench that has a `PAGE` of its own writes that whenever it is measured.
+
 `optimize` and `gate` are benches of their own, with pages of their own: the words behind them are for them.
 """
 
@@ -13,7 +15,7 @@ from bench.common import Figure, table
 from fdpipe import __version__
 from fdpipe.machine import describe_machine
 
-EVERYTHING = ("startup", "line", "cached")
+EVERYTHING = ("startup", "line", "cached", "calibration")
 APART = ("optimize", "gate")
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
@@ -28,18 +30,24 @@ def main(wanted: list[str]) -> int:
     for name in wanted or EVERYTHING:
         module = importlib.import_module(f"bench.{name}")
         figures: list[Figure] = module.measure()
-        sections.append(f"## {(module.__doc__ or name).strip().splitlines()[0].rstrip('.')}\n\n{table(figures)}\n")
-        print(sections[-1], flush=True)
+        title = (module.__doc__ or name).strip().splitlines()[0].rstrip(".")
+        print(f"## {title}\n\n{table(figures)}\n", flush=True)
+        own: Path | None = getattr(module, "PAGE", None)
+        if own is None:
+            sections.append(f"## {title}\n\n{table(figures)}\n")
+        else:
+            own.write_text(f"{_head(title, f'bench-{name}')}\n{table(figures)}\n")
         held = held and all(item.holds for item in figures)
     if not wanted:
-        PAGE.write_text("\n".join([_head(), *sections]))
+        PAGE.write_text("\n".join([_head("Benchmarks", "bench"), *sections]))
     return 0 if held else 1
 
 
-def _head() -> str:
+def _head(title: str, made: str) -> str:
+    """The page's title, and what wrote it where."""
     machine = describe_machine()
     where = f"{machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB, {machine.system}"
-    return f"# Benchmarks\n\n`make bench` wrote this page: fdpipe {__version__}, {time.strftime('%Y-%m-%d')}, on {where}.\n"
+    return f"# {title}\n\n`make {made}` wrote this page: fdpipe {__version__}, {time.strftime('%Y-%m-%d')}, on {where}.\n"
 
 
 if __name__ == "__main__":

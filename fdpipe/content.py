@@ -32,13 +32,17 @@ def files_below(path: Path) -> list[Path]:
 
 
 def fingerprint(*values: object) -> str:
-    """The sha256 of the values' meaning: a path is left out where a digest beside it stands for the content."""
+    """The sha256 of the values' meaning: a path is left out where a digest beside it stands for the content.
+
+    The order of a mapping counts where its values are dataclasses, as that of metrics, checks or recipes: a user wrote it, and
+    the first of them may be the one that decides. The settings of one worker, a session and the like have no order.
+    """
     return hashlib.sha256(msgspec.json.encode([plain(value) for value in values], order="deterministic")).hexdigest()
 
 
 def plain(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
     """`value` as JSON-safe data; a dataclass may answer for itself with `plain()`. Paths are left out, but those of a
-    dataclass that has no `digest`, as a worker's setting, count by their name."""
+    dataclass that has no `digest`, as a worker's setting, count by their name. A mapping of dataclasses becomes pairs."""
     if isinstance(value, Path):
         return None
     if isinstance(value, Enum):
@@ -53,7 +57,9 @@ def plain(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
             values = {name: str(item) if isinstance(item, Path) else item for name, item in values.items()}
         return {"": kind} | {name: plain(item) for name, item in values.items()}
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        ordered = bool(value) and all(is_dataclass(item) for item in value.values())
+        pairs = [(str(key), plain(item)) for key, item in value.items()]
+        return pairs if ordered else dict(pairs)
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value

@@ -117,8 +117,8 @@ class DeploymentError(FdpipeError):
 
 
 def among(wrong: str, choices: Iterable[str]) -> str:
-    """The end of a message about a name that is not known: the choices, and the one that was probably meant."""
+    """The end of a message about a name that is not known: the choices and, of several, the one that was probably meant."""
     names = sorted(set(choices))
-    near = difflib.get_close_matches(wrong, names, n=1)
+    near = difflib.get_close_matches(wrong, names, n=1) if len(names) > 1 else []
     listed = f"choose from {', '.join(names)}" if names else "there is nothing to choose from"
     return f"{listed} (did you mean {near[0]}?)" if near else listed

@@ -30,7 +30,7 @@ VARIABLE = "FDPIPE_HISTORY"
 WHAT = "the history of benchmarks"
 
 
-class Standing(StrEnum):
+class Fate(StrEnum):
     """What became of a candidate: deployed; the best that passed, and not deployed; or measured beside it."""
 
     DEPLOYED = "deployed"
@@ -39,7 +39,7 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class PastMeasurement:
     """One candidate of one benchmark. `time` is in seconds since the epoch, `release` the digest of what was deployed, `ratio`
     its time divided by the baseline's of the same benchmark, over all batch sizes; that of the baseline itself is 1."""
 
@@ -51,22 +51,22 @@ class Entry:
     candidate: str
     baseline: str
     threads: int
-    standing: Standing
+    standing: Fate
     release: str | None
     machine: Machine
     ratio: Interval | None
     measurement: Measurement
 
 
-def entries_of(record: Record, now: float) -> tuple[Entry, ...]:
+def entries_of(record: Record, now: float) -> tuple[PastMeasurement, ...]:
     """What a run's benchmark says, one entry a candidate."""
     measured, deployed = record.measured, _deployed(record)
     chosen = record.release.candidate.name if record.release else next(iter(record.verdict.passed), None)
-    standings = {chosen: Standing.CHOSEN} | ({deployed[0]: Standing.DEPLOYED} if deployed else {})
+    standings = {chosen: Fate.CHOSEN} | ({deployed[0]: Fate.DEPLOYED} if deployed else {})
     identity = fingerprint(record.model, record.target, replace(measured, energy={}))
     same = Interval(low=1.0, middle=1.0, high=1.0)
     return tuple(
-        Entry(
+        PastMeasurement(
             benchmark=identity,
             time=now,
             model=record.model.name,
@@ -75,7 +75,7 @@ def entries_of(record: Record, now: float) -> tuple[Entry, ...]:
             candidate=one.candidate,
             baseline=measured.baseline,
             threads=measured.threads,
-            standing=standings.get(one.candidate, Standing.MEASURED),
+            standing=standings.get(one.candidate, Fate.MEASURED),
             release=deployed[1] if deployed and deployed[0] == one.candidate else None,
             machine=measured.machine,
             ratio=same if one.candidate == measured.baseline else measured.overall(one.candidate),
@@ -121,14 +121,14 @@ class History:
                     rows.execute(table.insert().values(**_written(entry)))
             except IntegrityError:
                 same = (table.c.benchmark == entry.benchmark) & (table.c.candidate == entry.candidate)
-                later = table.c.standing != Standing.DEPLOYED.value
-                if entry.standing is Standing.DEPLOYED:
+                later = table.c.standing != Fate.DEPLOYED.value
+                if entry.standing is Fate.DEPLOYED:
                     later = table.c.standing != ""
                 news = {"standing": entry.standing.value, "release": entry.release}
                 with self._transaction() as rows:
                     rows.execute(table.update().where(same & later).values(**news))
 
-    def entries(self, model: str, target: str | None = None) -> tuple[Entry, ...]:
+    def entries(self, model: str, target: str | None = None) -> tuple[PastMeasurement, ...]:
         """Every entry of a model, of one target or of all, the oldest first."""
         table = _tables()
         wanted = table.select().where(table.c.model == model).order_by(table.c.time, table.c.candidate)
@@ -226,13 +226,13 @@ def _tables() -> "Table":
 _AS_JSON = {"machine": Machine, "ratio": Interval | None, "measurement": Measurement}
 
 
-def _written(entry: Entry) -> dict[str, object]:
-    plain = {name: getattr(entry, name) for name in Entry.__dataclass_fields__ if name not in _AS_JSON}
+def _written(entry: PastMeasurement) -> dict[str, object]:
+    plain = {name: getattr(entry, name) for name in PastMeasurement.__dataclass_fields__ if name not in _AS_JSON}
     as_json = {name: msgspec.json.encode(getattr(entry, name)).decode() for name in _AS_JSON}
     return plain | as_json | {"standing": entry.standing.value, "fingerprint": entry.machine.fingerprint}
 
 
-def _read(row: dict[str, Any]) -> Entry:
+def _read(row: dict[str, Any]) -> PastMeasurement:
     row.pop("fingerprint")
     read = {name: msgspec.json.decode(row[name], type=kind) for name, kind in _AS_JSON.items()}
-    return Entry(**row | read | {"standing": Standing(row["standing"])})
+    return PastMeasurement(**row | read | {"standing": Fate(row["standing"])})

@@ -13,14 +13,12 @@ import numpy as np
 
 from fdpipe.arrays import Batch
 from fdpipe.artifacts import (
+    Appraisal,
     Artifact,
-    Candidate,
     CheckResult,
     Deployment,
-    Evaluation,
     Examples,
     Manifest,
-    Measured,
     ModelRef,
     NodeTime,
     Precision,
@@ -28,7 +26,6 @@ from fdpipe.artifacts import (
     Ranges,
     Release,
     SourceModel,
-    Stress,
     Task,
     TensorSpec,
     Trial,
@@ -37,6 +34,9 @@ from fdpipe.artifacts import (
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
+
+    from fdpipe.evidence import Evidence
+    from fdpipe.space import Proposal, Space
 
 Session = Mapping[str, int | float | str | bool]
 """A candidate's session settings: `threads`, and whatever else its runtime knows."""
@@ -54,20 +54,6 @@ class Source(Protocol):
 
     def publish(self, ref: ModelRef, tags: Mapping[str, str], alias: str | None) -> None:
         """Write the verdict back: tags on the version and, after a deployment, an alias to it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Appraisal:
-    """What a run found of a model version, as a registry keeps it: figures and settings by name, found on the rows of this
-    digest; the files that say more."""
-
-    run: str
-    target: str
-    verdict: str
-    figures: Mapping[str, float]
-    settings: Mapping[str, str]
-    rows_digest: str
-    files: tuple[Path, ...]
 
 
 @runtime_checkable
@@ -218,42 +204,6 @@ class Calibrator(Protocol):
         """(low, high) by tensor name; `batches()` may be called more than once, for methods of two passes."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """A recipe as a search sees it: the `runtimes` that open what it makes, the `calibrators` that may take the place of its
-    own, whether it quantizes, whether it does so with calibration rows, and whether single nodes may stay in float."""
-
-    runtimes: tuple[str, ...]
-    calibrators: tuple[str, ...] = ()
-    quantizes: bool = False
-    calibrates: bool = False
-    excludes: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Space:
-    """What a search may combine: the sessions that each usable runtime offers, its default first, and the recipes.
-
-    Beside it what the search must know: `by_rows` names the runtime that opens candidates with `parts`, where one was
-    chosen; the batch sizes that matter; how many nodes of each operator the model has; what the processor can.
-    """
-
-    runtimes: Mapping[str, tuple[Session, ...]]
-    recipes: Mapping[str, Choice]
-    by_rows: str = ""
-    batch_sizes: tuple[int, ...] = (1,)
-    operators: Mapping[str, int] = field(default_factory=dict)
-    instruction_sets: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proposal:
-    """A candidate to try, and why, for the log and the report."""
-
-    candidate: Candidate
-    why: str = ""
-
-
 @runtime_checkable
 class Search(Protocol):
     """search/: which candidates to try; a pure, seeded function of the trials so far."""
@@ -261,7 +211,7 @@ class Search(Protocol):
     locates: ClassVar[bool]
     """Whether a quantized candidate that was refused for its quality is to be asked where it loses."""
 
-    def propose(self, space: Space, trials: Sequence[Trial]) -> Sequence[Proposal]:
+    def propose(self, space: "Space", trials: Sequence[Trial]) -> "Sequence[Proposal]":
         """The next candidates, which may run in parallel, the most promising first; none when it is done. It is asked again
         after each trial, and what is still wanted then is proposed again."""
 
@@ -281,7 +231,7 @@ class Indifferent(Protocol):
 class Foreseeing(Protocol):
     """A search that can say how much is still to come beside what it proposes now."""
 
-    def outlook(self, space: Space, trials: Sequence[Trial]) -> int:
+    def outlook(self, space: "Space", trials: Sequence[Trial]) -> int:
         """About how many more trials, as far as is known now."""
 
 
@@ -394,35 +344,6 @@ class OwnTruth(Protocol):
         """What `score` is to be given as `labels`; None where the original has no such answers."""
 
 
-def truth_for(metric: Metric, labels: np.ndarray | None, own: np.ndarray | None, original: Batch | None) -> np.ndarray | None:
-    """What a metric judges by: the true labels; or, where it needs none, those of the original's answers that it chooses
-    (`OwnTruth`), and else `own`, the original's answers as labels. None where there is nothing of the kind."""
-    if metric.needs_labels:
-        return labels
-    if isinstance(metric, OwnTruth):
-        return None if original is None else metric.truth(original)
-    return own
-
-
-@dataclass(frozen=True, kw_only=True)
-class Paired:
-    """Two models' answers to the same rows: `before` those of the original or of what is deployed, `after` the candidate's.
-    `labels` are the true ones, None where there are none; `own` the original's answers as labels, by which a metric judges
-    that needs none, and `original` all of its answers. `alike` says of each row whether `after` answers it as the original
-    does."""
-
-    before: Batch
-    after: Batch
-    labels: np.ndarray | None
-    own: np.ndarray | None
-    original: Batch | None = None
-    alike: np.ndarray | None = None
-
-    def truth(self, metric: Metric) -> np.ndarray | None:
-        """What this metric judges both by."""
-        return truth_for(metric, self.labels, self.own, self.original)
-
-
 @runtime_checkable
 class Slicer(Protocol):
     """slicer/: groups of evaluation rows, none of which may lose much."""
@@ -440,31 +361,6 @@ class Corruption(Protocol):
         """The rows so corrupted, in the same shapes and dtypes; `NotApplicable` for rows that cannot be."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """What the gate knows of one candidate. `directions` says for each metric whether more is better; the incumbent is
-    the release now deployed for this target, evaluated on the same rows.
-
-    `beside_original` and `beside_incumbent` are the answers row by row, `slices` the rows of each slice. `stress` is what
-    became of it on corrupted rows: None on a first impression, when nothing of the kind was asked yet. `size_bytes` is the
-    size of its files, whether or not its speed was measured.
-    """
-
-    candidate: Candidate
-    is_baseline: bool
-    evaluation: Evaluation
-    measured: Measured
-    directions: Mapping[str, bool]
-    incumbent: Evaluation | None
-    incumbent_release: str | None
-    metrics: Mapping[str, Metric] = field(default_factory=dict)
-    beside_original: Paired | None = None
-    beside_incumbent: Paired | None = None
-    slices: Mapping[str, np.ndarray] = field(default_factory=dict)
-    stress: tuple[Stress, ...] | None = None
-    size_bytes: int | None = None
-
-
 @runtime_checkable
 class Check(Protocol):
     """gate/: one rule about a candidate.
@@ -473,7 +369,7 @@ class Check(Protocol):
     speed could not be measured here, for which `gate.unmeasured` decides; a search tells by it why a candidate was refused.
     """
 
-    def judge(self, evidence: Evidence) -> CheckResult:
+    def judge(self, evidence: "Evidence") -> CheckResult:
         """The outcome with its figure, limit and sentence; a missing or non-finite figure fails."""
 
 
@@ -504,13 +400,10 @@ class Exchange:
 
 
 class Probe(Protocol):
-    """What a monitor puts into the running service; both methods must be fast and must not raise."""
+    """What a monitor puts into the running service; it must be fast and must not raise."""
 
-    def begin(self) -> None:
-        """A request has come."""
-
-    def observe(self, exchange: Exchange) -> None:
-        """See a request that has ended."""
+    def observe(self, exchanges: Sequence[Exchange], in_flight: int) -> None:
+        """See requests that have ended since it was last asked, some times a second, and how many are under way now."""
 
 
 @runtime_checkable

@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from fdpipe import progress, workers
+from fdpipe import parts, progress, workers
 from fdpipe.artifacts import Baseline, Data, Evaluation, Record, Rejection, Release, SourceModel
 from fdpipe.content import tree_digest
 from fdpipe.energy import means
-from fdpipe.errors import FdpipeError, MissingExtra, StageError
+from fdpipe.errors import ConfigError, FdpipeError, MissingExtra, StageError
+from fdpipe.evidence import agreement_stands
 from fdpipe.history import History
 from fdpipe.home import settle_environment
 from fdpipe.interfaces import Builder, Runtime
 from fdpipe.plan import Plan
 from fdpipe.releases import Releases
-from fdpipe.runtime.onnxruntime import OnnxRuntime
 from fdpipe.stages.benchmark import benchmark, nothing_measured
 from fdpipe.stages.convert import chosen, convert
 from fdpipe.stages.deploy import deploy, publish, tags_of
@@ -23,6 +23,7 @@ from fdpipe.stages.energy import energy
 from fdpipe.stages.evaluate import evaluate
 from fdpipe.stages.fetch import fetch, gather, identify, resolve
 from fdpipe.stages.judge import judge
+from fdpipe.stages.original import NATIVE
 from fdpipe.stages.package import order, package
 from fdpipe.stages.prove import not_run, prove, wanted
 from fdpipe.stages.stress import Stressed, stress
@@ -38,23 +39,12 @@ def direct(step: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     return step(*args, **kwargs)
 
 
-CERTIFIER = OnnxRuntime()
-"""What runs the export to compare it with the original, where none of the plan's runtimes opens it here as it is."""
-
-
-def run(
-    plan: Plan,
-    *,
-    store: Store | None = None,
-    releases: Releases | None = None,
-    call: Call = direct,
-    certifier: Runtime = CERTIFIER,
-) -> Record:
+def run(plan: Plan, *, store: Store | None = None, releases: Releases | None = None, call: Call = direct) -> Record:
     """Run the plan's line to a deployment or a rejection; an exception means that neither could be found out."""
     home = settle_environment()
     store = store or LocalStore(home / "store")
     releases = releases or Releases(home / "releases.sqlite", store.root)
-    record, model = examine(plan, store=store, releases=releases, call=call, certifier=certifier)
+    record, model = examine(plan, store=store, releases=releases, call=call)
     record = ship(plan, record, model, store, releases, call)
     served = record.deployment is not None and record.deployment.url
     call(publish, plan.source, record.model, tags_of(record), f"deployed-{plan.target.name}" if served else None)
@@ -62,16 +52,17 @@ def run(
     return record
 
 
-def examine(
-    plan: Plan, *, store: Store, releases: Releases, call: Call = direct, certifier: Runtime = CERTIFIER
-) -> tuple[Record, SourceModel]:
+def examine(plan: Plan, *, store: Store, releases: Releases, call: Call = direct) -> tuple[Record, SourceModel]:
     """The line up to the verdict: nothing is packaged, deployed or published."""
     runtimes, skipped = usable_runtimes(plan.runtime)
 
     ref = plan.pinned or call(resolve, plan.source, plan.model)
     model = call(fetch, store, plan.source, ref)
     data = call(gather, store, plan.data, ref, identify(plan.data, ref))
-    choice = chosen(plan.converter, plan.processor, certifying(runtimes, certifier), model)
+    if agreement_stands(plan.metric, data.evaluation.labelled):
+        unjudged = ", ".join(plan.metric)
+        progress.note(f"there are no labels: the agreement with the original is judged in the place of {unjudged}")
+    choice = chosen(plan.converter, plan.processor, certifying(runtimes, plan.certifier), model)
     baseline = call(convert, store, *choice, model, data.evaluation, plan.conversion, plan.parity)
 
     live = releases.live(plan.service_name)
@@ -89,7 +80,7 @@ def examine(
         asked = (contenders, baseline.processor, data.evaluation, plan.benchmark)
         measured = call(benchmark, store, *asked)
         measured = replace(measured, energy=call(energy, store, *asked, measured, means(plan.target.tdp_watts)))
-    beside, borne = given.beside(plan.slicer), Stressed()
+    beside, borne = given.beside(plan.slicer, plan.corruption), Stressed()
     if plan.corruption and trials[0].succeeded:
         able = tuple(contender(plan, trial) for trial in judged if trial.succeeded)
         borne = call(
@@ -164,12 +155,20 @@ def usable_runtimes(runtimes: Mapping[str, Runtime]) -> tuple[dict[str, Runtime]
     return usable, skipped
 
 
-def certifying(runtimes: Mapping[str, Runtime], certifier: Runtime) -> dict[str, Runtime]:
-    """The runtimes that open an export here as it is and, for what only others take, the certifier."""
+def certifying(runtimes: Mapping[str, Runtime], certifier: Runtime | None) -> dict[str, Runtime]:
+    """The runtimes that open an export here as it is and, for what only others take, the plan's certifier; also where the
+    originals' own libraries are all there is, which take no export: what they answer is compared with one all the same.
+    `ConfigError` where there is nothing."""
     able = {name: one for name, one in runtimes.items() if one.absent() is None and not isinstance(one, Builder)}
+    if certifier is None and not able:
+        told = f"runtime={','.join(runtimes)} runs nothing here, so that no converted model can be compared with its original"
+        raise ConfigError(f"{told}: say what does, as runtime@certifier=onnxruntime")
+    if certifier is None:
+        return able
     covered = {kind for one in able.values() for kind in one.kinds}
     blind = {kind for name, one in runtimes.items() if name not in able for kind in one.kinds} - covered
-    return able | ({"certifier": certifier} if blind & set(certifier.kinds) else {})
+    only_originals = NATIVE in covered and covered <= {NATIVE, parts.KIND}
+    return able | ({"certifier": certifier} if blind & set(certifier.kinds) or only_originals else {})
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from fdpipe.dataset.mlflow import MlflowArtifact
 from fdpipe.deployer.local import Local
 from fdpipe.gate.batch_invariance import BatchInvariance
 from fdpipe.gate.budget import Budget as CostBudget
+from fdpipe.gate.floor import Floor
 from fdpipe.gate.incumbent import Incumbent
-from fdpipe.gate.min_quality import MinQuality
 from fdpipe.gate.quality import Quality
 from fdpipe.gate.speed import Speed
 from fdpipe.interfaces import Calibrator
@@ -81,13 +81,14 @@ def standard_plan(model: str, **changes: Any) -> Plan:  # noqa: ANN401 - any fie
         metric={"accuracy": Accuracy()},
         gate={
             "quality": Quality(),
-            "floor": MinQuality(),
+            "floor": Floor(),
             "incumbent": Incumbent(),
             "speed": Speed(),
             "budget": CostBudget(),
             "batch_invariance": BatchInvariance(),
         },
         deployer=Local(),
+        certifier=OnnxRuntime(),
         monitor={"service": Service(), "host": Host(), "model": Model()},
     )
     return replace(plan, **changes)

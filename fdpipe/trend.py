@@ -7,10 +7,9 @@ time divided by that of the baseline of its own benchmark, which ran interleaved
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from statistics import geometric_mean
 
 from fdpipe.artifacts import Interval, Machine, Timing
-from fdpipe.history import Entry, Standing
+from fdpipe.history import Fate, PastMeasurement
 
 ABOVE = 0.05
 """A smaller share is no regression, even where the intervals do not meet: they cover one benchmark and not another day's."""
@@ -21,8 +20,8 @@ class Change:
     """The newest choice beside the last release before it: its relative time divided by that one's, and that of the median time
     of a call with the smallest batch, which is information. `reason` says why it is a regression or none, or cannot be told."""
 
-    before: Entry
-    after: Entry
+    before: PastMeasurement
+    after: PastMeasurement
     relative: float | None
     p50: float | None
     regressed: bool
@@ -36,13 +35,13 @@ class Series:
 
     target: str
     machine: Machine
-    entries: tuple[Entry, ...]
+    entries: tuple[PastMeasurement, ...]
     change: Change | None
 
 
-def series_of(entries: Sequence[Entry], above: float = ABOVE) -> tuple[Series, ...]:
+def series_of(entries: Sequence[PastMeasurement], above: float = ABOVE) -> tuple[Series, ...]:
     """One for each target and machine, of what was deployed or would have been; figures of two machines never meet."""
-    chosen = [one for one in entries if one.standing is not Standing.MEASURED]
+    chosen = [one for one in entries if one.standing is not Fate.MEASURED]
     chosen.sort(key=lambda one: (one.target, one.machine.fingerprint, one.time))
     groups = [tuple(group) for _, group in groupby(chosen, key=lambda one: (one.target, one.machine.fingerprint))]
     return tuple(
@@ -51,13 +50,13 @@ def series_of(entries: Sequence[Entry], above: float = ABOVE) -> tuple[Series, .
     )
 
 
-def _change(group: Sequence[Entry], above: float) -> Change | None:
+def _change(group: Sequence[PastMeasurement], above: float) -> Change | None:
     after = group[-1]
-    before = next((one for one in reversed(group[:-1]) if one.standing is Standing.DEPLOYED), None)
+    before = next((one for one in reversed(group[:-1]) if one.standing is Fate.DEPLOYED), None)
     return compare(before, after, above) if before is not None else None
 
 
-def compare(before: Entry, after: Entry, above: float = ABOVE) -> Change:
+def compare(before: PastMeasurement, after: PastMeasurement, above: float = ABOVE) -> Change:
     """A regression is flagged only where the two intervals do not meet, and the relative time grew by more than `above`."""
     old, new = _timings(before), _timings(after)
     both = [shape for shape in old if shape in new]
@@ -83,7 +82,7 @@ def compare(before: Entry, after: Entry, above: float = ABOVE) -> Change:
     return Change(before=before, after=after, relative=relative, p50=p50, regressed=apart and more, reason=reason)
 
 
-def _nothing(before: Entry, after: Entry, p50: float | None, why: str) -> Change:
+def _nothing(before: PastMeasurement, after: PastMeasurement, p50: float | None, why: str) -> Change:
     return Change(before=before, after=after, relative=None, p50=p50, regressed=False, reason=f"they cannot be compared: {why}")
 
 
@@ -91,19 +90,18 @@ Shape = tuple[int, int]
 """A batch size and a sequence length, which is 0 where rows were measured as they are."""
 
 
-def _timings(entry: Entry) -> dict[Shape, Timing]:
+def _timings(entry: PastMeasurement) -> dict[Shape, Timing]:
     return {(one.batch, one.length or 0): one for one in entry.measurement.timings}
 
 
-def _overall(entry: Entry, timings: dict[Shape, Timing], shapes: Sequence[Shape]) -> Interval | None:
+def _overall(entry: PastMeasurement, timings: dict[Shape, Timing], shapes: Sequence[Shape]) -> Interval | None:
     """As `Measured.overall`, over what was measured both times; the baseline's is 1."""
     if entry.candidate == entry.baseline:
         return Interval(low=1.0, middle=1.0, high=1.0)
     ratios = [ratio for shape in shapes if (ratio := timings[shape].ratio) is not None]
     if len(ratios) < len(shapes):
         return None
-    low, middle, high = (geometric_mean([getattr(ratio, end) for ratio in ratios]) for end in ("low", "middle", "high"))
-    return Interval(low=low, middle=middle, high=high)
+    return Interval.mean(ratios)
 
 
 BARS = "▁▂▃▄▅▆▇█"

@@ -1,21 +1,26 @@
 """What the bench of the search is made of, as far as it can be wrong without a measurement."""
 
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.optimize import page
+from bench.optimize import page, race
 from bench.optimize.everything import Everything, Extent
 from bench.optimize.fallback import Fallback, Turn
 from bench.optimize.processes import cost
+from bench.optimize.race import Ratio, beside
+from bench.optimize.recipe_tables import recipe_tables
 from bench.optimize.recipes import Line
-from bench.optimize.regret import Regret
+from bench.optimize.regret import PRECISION, WITHIN, Regret
 from bench.optimize.remembered import remembered
-from bench.optimize.rows import Row
+from bench.optimize.row import Row, measured
+from bench.optimize.rows import never_slower
 from bench.optimize.run import Result, main
 from fdpipe.artifacts import Trial
-from fdpipe.interfaces import Choice, Space
+from fdpipe.space import Choice, Space
 
 SPACE = Space(
     runtimes={"one": ({}, {"arena": False}), "two": ({},), "rows": ({},)},
@@ -100,15 +105,89 @@ def test_a_fallback_shows_a_refusal_and_what_passes_for_it() -> None:
 
 
 def test_the_tables_have_as_many_cells_as_heads() -> None:
-    lines = [
-        Line(model="m", target="cpu", candidate="a/none", quality="0.9", latencies_ms=(0.5, None, 123.4), verdict="passes"),
-        Line(model="m", target="gpu", candidate="–", quality="–", verdict="not measured: no device"),
-    ]
-    text = page.tables([Row(what="w", wanted="x", found="y", holds=False, peers="z")], FALLBACK, [regret(1.2)], lines)
+    text = page.tables([Row(what="w", wanted="x", found="y", holds=False, peers="z")], FALLBACK, [regret(1.2)], LINES)
     found = [part for part in text.split("\n\n") if part.startswith("|")]
     assert len(found) == 4
     for table in found:
         assert len({line.count("|") for line in table.splitlines()}) == 1
     assert "| w | x | y | ✗ | z |" in text
-    assert "| 0.5 | – | 123 |" in text
+    assert "| cpu | a/none | 0.9 | 0.5 | – | 123 | 1.5 | – | passes |" in text
     assert "1.200 ✗" in text
+
+
+LINES = [
+    Line(
+        model="m", target="cpu", candidate="a/none[threads=1]", quality="0.9", latencies_ms=(0.5, None, 123.4), size_mib=1.5,
+        verdict="passes",
+    ),
+    Line(
+        model="m", target="cpu", candidate="a/int8[arena=False,threads=1]", quality="0.9", size_mib=0.5, verdict="passes",
+        diagnosis="9 Q | DQ are not fused",
+    ),
+    *(Line(model="m", target="cpu", candidate=name, quality="–", verdict="failed: no nodes") for name in ("a/one", "a/two")),
+    Line(model="m", target="gpu", candidate="–", quality="–", verdict="not measured: no device"),
+]  # fmt: skip
+
+
+def test_what_has_no_figures_is_told_below_its_table() -> None:
+    text = "\n".join(recipe_tables(LINES))
+    table, below = text.partition("| a/int8[arena=False] |")[0], text.rpartition("|\n")[2]
+    assert "a/one" not in table
+    assert below.strip().splitlines() == [
+        "- cpu, `a/int8[arena=False]`: 8 bits are no faster: 9 Q | DQ are not fused",
+        "- cpu, `a/one`, `a/two`: not made: no nodes",
+        "- gpu: not measured: no device",
+    ]
+
+
+def test_what_cannot_be_measured_is_a_row_that_was_missed_and_is_tried_anew(home: Path) -> None:
+    def fails() -> list[Row]:
+        raise LookupError("Olive was not measured\nat batch 1")
+
+    (row,) = measured("resnet18", fails)
+    assert (row.what, row.found, row.holds) == ("resnet18", "LookupError: Olive was not measured at batch 1", None)
+    assert Result(rows=[row]).missed
+    found = Row(what="w", wanted="x", found="y", holds=True)
+    assert measured("resnet18", lambda: [found]) == [found] == measured("resnet18", fails)
+
+
+# --- what is said of a measurement ------------------------------------------------------------------------------------
+
+
+def ratio(low: float, high: float) -> Ratio:
+    return Ratio(low=low, middle=(low + high) / 2, high=high)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "holds", "told"),
+    [
+        ({1: ratio(3.0, 3.1), 8: ratio(0.98, 1.0)}, True, ""),
+        ({1: ratio(3.0, 3.1), 8: ratio(0.9, 0.96)}, False, "; slower at 8"),
+        ({1: ratio(0.9, 1.2), 8: ratio(0.98, 1.0)}, None, "; too noisy to tell at 1"),
+        ({1: ratio(0.9, 1.2), 8: ratio(0.9, 0.96)}, False, "; slower at 8"),
+    ],
+)
+def test_what_may_be_slower_is_not_shown_to_be_as_fast(ratios: Mapping[int, Ratio], holds: bool | None, told: str) -> None:
+    assert never_slower(ratios) == (holds, told)
+
+
+def test_one_beside_another_is_known_no_better_than_both() -> None:
+    found = beside(ratio(2.9, 3.1), ratio(1.9, 2.1))
+    assert (found.low, found.middle, found.high) == pytest.approx((2.9 / 2.1, 1.5, 3.1 / 1.9))
+
+
+def test_what_is_said_to_three_per_cent_is_measured_to_one() -> None:
+    assert race.SETTINGS.precision <= (WITHIN - 1) / 3
+    assert PRECISION <= (WITHIN - 1) / 3
+
+
+def test_the_interval_stands_behind_a_ratio_and_gates_that_let_nothing_pass_are_counted() -> None:
+    nothing = replace(regret(1.0), chosen="nothing", best="nothing")
+    text = page.tables([], None, [replace(regret(1.02), low=1.01, high=1.031), nothing], [])
+    assert "| 1.020 (1.010–1.031) |" in text
+    assert "Under 1 of these gates nothing passes" in text
+    assert "nothing passes, and" not in page.tables([], None, [regret(1.0)], [])
+
+
+def test_what_is_not_known_is_not_shown() -> None:
+    assert "| – | not shown |" in page.tables([Row(what="w", wanted="x", found="–", holds=None)], None, [], [])

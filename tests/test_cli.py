@@ -297,11 +297,10 @@ class TestLine:
         assert (said.code, said.json["exit_code"]) == (Exit.DONE, 0)
 
     def test_targets_are_compared_without_deploying(self, first_run: Said) -> None:
-        """What the run measured is reused; the target that is not here says why."""
+        """What the run measured is reused; where the only target is not here, it says why in a line."""
         absent = fdpipe("compare", "model=digits@candidate", "+target=gpu", "aim=size")
-        assert absent.code == Exit.INCONCLUSIVE
-        assert "no recommendation for size: no candidate passed the gate on any target" in absent.out
-        assert "fdpipe[gpu]" in absent.out
+        assert absent.code == Exit.MISSING_EXTRA
+        assert "fdpipe[gpu]" in absent.err
         said = fdpipe("compare", *DIGITS, "aim=size", "target.price_per_hour=1", "--json")
         assert said.code == Exit.DONE, said.err
         rows: Any = said.json["rows"]

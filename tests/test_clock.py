@@ -1,13 +1,13 @@
 """The budget of a search, with a clock that is set by hand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from fdpipe.artifacts import Candidate
 from fdpipe.clock import Clock
-from fdpipe.interfaces import Proposal
 from fdpipe.plan import Budget
+from fdpipe.space import Proposal
 
 
 @dataclass
@@ -43,6 +43,47 @@ def test_a_trial_probably_takes_as_long_as_those_like_it() -> None:
     assert found.typical(candidate("ort/new")) == 5.5
     assert found.typical(candidate("other/new")) == 6.5
     assert clock(Hands()).typical(candidate("ort/none")) == 0
+
+
+def test_another_session_is_measured_and_not_made_anew() -> None:
+    found = clock(Hands(), ort_none=2.0, ort_static=60.0, vino_static=40.0)
+    other = replace(candidate("ort/static"), session={"threads": 1})
+    assert found.typical(other) == 60, "of no other session anything is known"
+    found.note(replace(candidate("ort/none"), session={"threads": 1}), 3.0)
+    assert found.typical(other) == 3, "another session of the same runtime is nearer than what made the model"
+    found.note(other, 7.0)
+    assert found.typical(replace(other, session={"threads": 2})) == 7
+    assert found.typical(candidate("ort/static")) == 7, "whose model is made"
+    assert found.typical(candidate("other/static")) == 50, "and sessions say nothing of what is to be made"
+
+
+def test_nodes_in_float_take_as_long_as_other_sets_of_them() -> None:
+    found = clock(Hands(), ort_none=2.0, ort_static=60.0)
+    one, other = (replace(candidate("ort/static"), floats=floats) for floats in (("a",), ("a", "b")))
+    assert found.typical(one) == 60
+    found.note(one, 9.0)
+    assert found.typical(other) == 9
+    assert found.typical(replace(other, runtime="vino")) == 9
+    assert found.typical(replace(candidate("ort/static"), calibrator="mse")) == 34.5, "of calibrators nothing is known"
+
+
+def test_several_models_in_one_are_a_kind_of_their_own() -> None:
+    found = clock(Hands())
+    parts = Candidate(runtime="by_rows", recipe="none", parts=((1, candidate("ort/none")), (8, candidate("vino/none"))))
+    found.note(candidate("ort/none"), 4.0)
+    found.note(parts, 11.0)
+    other = replace(parts, parts=((1, candidate("vino/none")), (32, candidate("ort/none"))))
+    assert found.typical(other) == 11
+    assert found.typical(candidate("vino/none")) == 4
+
+
+def test_what_was_given_up_on_the_way_says_nothing_of_what_is_not() -> None:
+    found = clock(Hands(), ort_none=6.0)
+    found.note(candidate("ort/static"), 0.1, whole=False)
+    assert found.typical(candidate("vino/static")) == 6
+    alone = clock(Hands())
+    alone.note(candidate("ort/static"), 0.1, whole=False)
+    assert alone.typical(candidate("vino/static")) == 0.1, "where nothing else is known"
 
 
 def test_no_trial_is_begun_that_would_end_too_late_but_a_shorter_one_is() -> None:

@@ -13,6 +13,8 @@ from hydra.core.global_hydra import GlobalHydra
 from fdpipe import config
 from fdpipe.errors import ConfigError, Exit
 from fdpipe.plan import Orchestrator, Plan
+from fdpipe.runtime.onnxruntime import OnnxRuntime
+from fdpipe.runtime.openvino import OpenVino
 from fdpipe.workers import describe
 
 MODEL = "model=digits@candidate"
@@ -125,6 +127,13 @@ def test_roles_of_data(project: Path) -> None:
     assert describe(plan.data.evaluation)["path"] == "rows.npz"
     assert plan.data.calibration is None
     assert config.load([MODEL, "+dataset@data.training=mlflow_training"], project=project).data.training is not None
+
+
+def test_what_compares_the_converted_model_with_the_original(project: Path) -> None:
+    """Where no chosen runtime opens it: on any target, and outside of what the target allows."""
+    assert config.load([MODEL, "+target=rtx"], project=project).certifier == OnnxRuntime()
+    assert config.load([MODEL, "+target=rtx", "runtime@certifier=openvino"], project=project).certifier == OpenVino()
+    assert config.load([MODEL, "runtime@certifier=null"], project=project).certifier is None
 
 
 def test_values(project: Path) -> None:

@@ -82,7 +82,14 @@ def test_a_dataclass_may_answer_for_itself() -> None:
     assert fingerprint(ForItself(0.1)) == fingerprint(ForItself(0.2)) == fingerprint("always the same")
 
 
-def test_the_order_of_a_mapping_does_not_count() -> None:
+def test_the_order_of_what_a_user_has_chosen_counts() -> None:
+    """The first metric may be the one that decides."""
+    one, other = ForItself(1), Setting(path=Path("/a"))
+    assert fingerprint({"a": one, "b": other}) != fingerprint({"b": other, "a": one})
+    assert fingerprint({"a": one, "b": other}) == fingerprint({"a": one, "b": other})
+
+
+def test_the_order_of_any_other_mapping_does_not_count() -> None:
     assert fingerprint({"a": 1, "b": (2,)}) == fingerprint({"b": [2], "a": 1})
     assert plain({Path("x"): Colour.RED}) == {"x": "red"}
 

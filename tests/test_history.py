@@ -10,12 +10,12 @@ import pytest
 
 from fdpipe.artifacts import Interval, Record
 from fdpipe.errors import ConfigError, StoreError
-from fdpipe.history import FILE, History, Standing
+from fdpipe.history import FILE, Fate, History
 from fdpipe.home import open_home
 from fdpipe.pipeline import run
 from fdpipe.progress import Event
 from fdpipe.runs import RunFolder
-from fdpipe.testing import FakeBuilder, FakeCheck, FakeDeployer, FakeRuntime
+from fdpipe.testing import FakeBuilder, FakeCheck, FakeDeployer
 from fdpipe.testing.rehearsal import Rehearsal, fake_plan
 from tests.states import own_state
 
@@ -43,7 +43,7 @@ def record(deployed: Record) -> Record:
 def test_a_run_keeps_its_benchmark(home: Path, tmp_path: Path) -> None:
     record = run(fake_plan(deployer=FakeDeployer(record=tmp_path / "running")), call=Rehearsal())
     found = History.of(home).entries("fake")
-    assert {one.candidate: one.standing for one in found} == {"fake/half": Standing.DEPLOYED, "fake/none": Standing.MEASURED}
+    assert {one.candidate: one.standing for one in found} == {"fake/half": Fate.DEPLOYED, "fake/none": Fate.MEASURED}
     half, none = found
     assert record.release is not None
     assert (half.release, none.release) == (record.release.digest, None)
@@ -59,11 +59,11 @@ def test_a_run_keeps_its_benchmark(home: Path, tmp_path: Path) -> None:
 def test_a_benchmark_from_the_store_is_kept_once(home: Path, tmp_path: Path) -> None:
     run(fake_plan(), call=Rehearsal())
     first = History.of(home).entries("fake")
-    assert {one.standing for one in first} == {Standing.CHOSEN, Standing.MEASURED}, "a dry run deploys nothing"
+    assert {one.standing for one in first} == {Fate.CHOSEN, Fate.MEASURED}, "a dry run deploys nothing"
     run(fake_plan(deployer=FakeDeployer(record=tmp_path / "running")), call=Rehearsal())
     second = History.of(home).entries("fake")
     assert [one.time for one in second] == [one.time for one in first]
-    assert second[0].standing is Standing.DEPLOYED
+    assert second[0].standing is Fate.DEPLOYED
     assert second[0].release
 
 
@@ -81,12 +81,12 @@ def test_a_figure_of_energy_does_not_make_it_another_benchmark(home: Path, recor
 
 def test_a_refused_run_is_kept_and_chose_nothing(home: Path) -> None:
     run(fake_plan(gate={"floor": FakeCheck(floor=1.1)}), call=Rehearsal())
-    assert {one.standing for one in History.of(home).entries("fake")} == {Standing.MEASURED}
+    assert {one.standing for one in History.of(home).entries("fake")} == {Fate.MEASURED}
 
 
 def test_where_nothing_was_measured_nothing_is_kept(home: Path) -> None:
     plan = fake_plan(runtime={"fake": FakeBuilder(elsewhere="there is no GPU")})
-    run(plan, call=Rehearsal(), certifier=FakeRuntime())
+    run(plan, call=Rehearsal())
     assert History.of(home).entries("fake") == ()
 
 

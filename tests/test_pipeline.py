@@ -1,19 +1,22 @@
 """The line, with fake workers: what is called in which order, and what comes of it."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fdpipe.arrays import save_arrays
+from fdpipe.arrays import Batch, save_arrays
 from fdpipe.artifacts import Outcome, Record
 from fdpipe.corruption.noise import Noise
 from fdpipe.corruption.typos import Typos
-from fdpipe.errors import ConfigError, ConversionError, DeploymentError, MissingExtra, SourceError, StageError, StoreError
+from fdpipe.errors import ConfigError, ConversionError, DeploymentError, Exit, MissingExtra, SourceError, StageError, StoreError
+from fdpipe.gate.quality import Quality
 from fdpipe.gate.robustness import Robustness
+from fdpipe.metric.accuracy import Accuracy
+from fdpipe.metric.f1 import F1
 from fdpipe.pipeline import Incumbent, run
 from fdpipe.plan import Benchmark, DataPlan, Plan, Recipe
 from fdpipe.progress import Event
@@ -26,12 +29,23 @@ from fdpipe.testing import (
     FakeConverter,
     FakeDataset,
     FakeDeployer,
+    FakeMetric,
     FakePass,
     FakeQuantizer,
     FakeRuntime,
     FakeSource,
 )
 from fdpipe.testing.rehearsal import Rehearsal, fake_plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfWilled(FakeMetric):
+    """Judges by answers that the original does not give."""
+
+    def truth(self, original: Batch) -> np.ndarray | None:
+        """None."""
+        return original.get("embedding")
+
 
 WORSE = Recipe(passes=(FakePass(share=0.25, wrong_percent=40),))
 FASTEST = Recipe(passes=(FakePass(share=0.25),))
@@ -204,6 +218,42 @@ def test_without_labels_the_original_is_agreed_with() -> None:
     assert good.agreement == 1.0
     assert bad.agreement is not None
     assert bad.agreement < 0.9
+
+
+def test_without_labels_agreement_is_judged_in_the_place_of_metrics_that_all_need_them(events: list[Event]) -> None:
+    record = rehearse(data=DataPlan(evaluation=FakeDataset(labelled=False)), metric={"accuracy": Accuracy(), "f1": F1()})
+    assert record.deployment is not None
+    assert record.trials[0].evaluation is not None
+    assert record.trials[0].evaluation.quality == {"agreement": 1.0}
+    told = "there are no labels: the agreement with the original is judged in the place of accuracy, f1"
+    assert told in [event.detail for event in events if event.kind == "note"]
+
+
+def test_without_labels_what_was_asked_and_cannot_be_judged_is_refused_before_anything_is_made() -> None:
+    rehearsal, metrics = Rehearsal(), {"accuracy": Accuracy(), "fake": FakeMetric()}
+    plan = fake_plan(data=DataPlan(evaluation=FakeDataset(labelled=False)), metric=metrics)
+    words = r"^metric=\[accuracy,fake\]: accuracy needs labels, .* choose metric=\[fake\]"
+    with pytest.raises(ConfigError, match=words) as refused:
+        run(plan, call=rehearsal)
+    assert refused.value.exit_code is Exit.CONFIGURATION
+    assert rehearsal.steps == ["resolve", "fetch", "gather"]
+
+
+def test_a_metric_with_nothing_to_judge_by_is_refused_by_the_gate() -> None:
+    """As the divergence of probabilities that the original does not give."""
+    metrics = {"fake": FakeMetric(), "own": SelfWilled()}
+    record = rehearse(metric=metrics, gate={"quality": Quality()})
+    assert record.rejection is not None
+    assert "own has no comparable figure" in record.rejection.reason
+
+
+def test_the_first_metric_is_the_one_that_was_named_first() -> None:
+    """Also where the same metrics were evaluated before, in another order."""
+    one, other = FakeMetric(), Accuracy()
+    for metrics in ({"one": one, "other": other}, {"other": other, "one": one}):
+        record = rehearse(metric=metrics)
+        assert record.trials[0].evaluation is not None
+        assert list(record.trials[0].evaluation.quality) == list(metrics)
 
 
 # --- runtimes ---------------------------------------------------------------------------------------------------------

@@ -53,6 +53,13 @@ def test_the_digest_changes_with_every_part() -> None:
     assert fake_plan().digest == plan.digest
 
 
+def test_the_digest_changes_with_the_order_of_what_was_chosen() -> None:
+    one, other = Recipe(), Recipe(passes=(FakePass(),))
+    plans = [fake_plan(recipe={"none": one, "half": other}), fake_plan(recipe={"half": other, "none": one})]
+    assert plans[0].digest != plans[1].digest
+    assert [Plan.from_json(plan.to_json()).digest for plan in plans] == [plan.digest for plan in plans]
+
+
 @pytest.mark.parametrize(
     ("model", "name", "service"),
     [

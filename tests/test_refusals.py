@@ -26,7 +26,8 @@ from fdpipe.pipeline import run
 from fdpipe.plan import Benchmark, DataPlan, Plan, Recipe
 from fdpipe.releases import Releases
 from fdpipe.slicer.by_column import ByColumn
-from fdpipe.stages.judge import Beside, verdict_on
+from fdpipe.stages.beside import Beside
+from fdpipe.stages.judge import verdict_on
 from fdpipe.testing import FakeCheck, FakeDataset, FakeDeployer, FakePass, FakeSource
 from fdpipe.testing.rehearsal import Rehearsal, fake_plan
 from tests.states import own_state

@@ -101,6 +101,18 @@ def test_a_file_names_one_worker_of_its_room_and_all_its_settings(path: Path) ->
     assert set(found) - {TARGET, *BESIDE.get(room, ())} == settings
 
 
+@pytest.mark.parametrize("path", sorted((CONF / "gate").glob("*.yaml")), ids=name_of)
+def test_a_check_stands_in_the_gate_under_its_files_name(path: Path, tmp_path: Path) -> None:
+    """So that `~gate=name` leaves out what `gate=[name]` brings."""
+    name = path.stem
+    assert [key for key, node in yaml.safe_load(path.read_text()).items() if isinstance(node, dict)] == [name]
+    beside = chosen("gate", name, path)[1:]
+    assert list(load(tmp_path, f"gate=[{name}]", *beside).gate) == [name]
+    default = load(tmp_path, *beside)
+    assert name in default.gate
+    assert list(load(tmp_path, f"~gate={name}", *beside).gate) == [key for key in default.gate if key != name]
+
+
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_each_setting_is_explained(path: Path) -> None:
     """A comment on the line of a setting, or on the line above it."""

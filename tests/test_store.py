@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -116,6 +116,17 @@ def test_the_key_changes_with_everything_that_decides_the_result(store: LocalSto
     assert len(keys) == 5
     assert write.key("hello", count) == write.key("hello", count, None), "a default that is written out is the same"
     assert write.key("hello", count) == write.key("hello", Count(calls=["x"]))
+
+
+def test_the_key_keeps_the_order_of_workers_and_not_that_of_settings() -> None:
+    @stage()
+    def choose(folder: Path, workers: Mapping[str, Worker], settings: Mapping[str, int]) -> Made:
+        return made(folder, next(iter(workers)))
+
+    one, other, settings = Worker(), Worker(setting=2), {"a": 1, "b": 2}
+    key = choose.key({"one": one, "other": other}, settings)
+    assert key == choose.key({"one": one, "other": other}, {"b": 2, "a": 1})
+    assert key != choose.key({"other": other, "one": one}, settings)
 
 
 def test_a_measurement_of_another_machine_is_not_reused(store: LocalStore) -> None:

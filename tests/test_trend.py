@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fdpipe.artifacts import Interval, Machine, Measurement, Timing
-from fdpipe.history import Entry, Standing
+from fdpipe.history import Fate, PastMeasurement
 from fdpipe.trend import compare, series_of, sparkline
 
 HERE = Machine(
@@ -22,12 +22,12 @@ def timing(ratio: Interval | None, batch: int = 1, p50_ms: float = 1.0) -> Timin
     return Timing(batch=batch, calls=10, p50_ms=p50_ms, p90_ms=2.0, p99_ms=3.0, rows_per_s=1e3, ratio=ratio)
 
 
-def entry(*timings: Timing, moment: float = 0.0, candidate: str = "ort/fused", standing: Standing = Standing.DEPLOYED,
-          machine: Machine = HERE, target: str = "cpu", threads: int = 2) -> Entry:  # fmt: skip
+def entry(*timings: Timing, moment: float = 0.0, candidate: str = "ort/fused", standing: Fate = Fate.DEPLOYED,
+          machine: Machine = HERE, target: str = "cpu", threads: int = 2) -> PastMeasurement:  # fmt: skip
     measurement = Measurement(
         candidate=candidate, timings=timings, load_ms=1.0, first_call_ms=1.0, peak_rss_mib=None, size_bytes=1
     )
-    return Entry(
+    return PastMeasurement(
         benchmark=str(moment), time=moment, model="digits", version=str(moment), target=target, candidate=candidate,
         baseline="ort/none", threads=threads, standing=standing, release=None, machine=machine, ratio=None,
         measurement=measurement,
@@ -95,9 +95,9 @@ def test_what_cannot_be_compared_is_not_flagged() -> None:
 
 def test_the_newest_choice_is_compared_with_the_last_release() -> None:
     first = entry(timing(around(0.4)), moment=1)
-    refused = entry(timing(around(9.0)), moment=2, standing=Standing.MEASURED)
-    dry = entry(timing(around(0.1)), moment=3, standing=Standing.CHOSEN)
-    newest = entry(timing(around(0.5)), moment=4, standing=Standing.CHOSEN)
+    refused = entry(timing(around(9.0)), moment=2, standing=Fate.MEASURED)
+    dry = entry(timing(around(0.1)), moment=3, standing=Fate.CHOSEN)
+    newest = entry(timing(around(0.5)), moment=4, standing=Fate.CHOSEN)
     (found,) = series_of([newest, refused, first, dry])
     assert [one.time for one in found.entries] == [1, 3, 4]
     assert found.change is not None

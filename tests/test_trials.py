@@ -11,13 +11,14 @@ import pytest
 
 from fdpipe.artifacts import Aspect, Candidate, CheckResult, Outcome, Record, Trial
 from fdpipe.errors import NotApplicable, StoreError
-from fdpipe.interfaces import Evidence, Proposal, Space
+from fdpipe.evidence import Evidence
 from fdpipe.pipeline import run
 from fdpipe.plan import Budget, Plan, Recipe
 from fdpipe.progress import Event
 from fdpipe.runtime.onnxruntime import OnnxRuntime
 from fdpipe.search.auto import Auto
 from fdpipe.search.grid import Grid
+from fdpipe.space import Proposal, Space
 from fdpipe.stages.survey import Survey
 from fdpipe.testing import FakeCalibrator, FakePass, FakeQuantizer, FakeRuntime
 from fdpipe.testing.rehearsal import Rehearsal, fake_plan

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from fdpipe.artifacts import CheckResult, Outcome, Record
-from fdpipe.errors import StageError
+from fdpipe.errors import ConfigError, StageError
+from fdpipe.evidence import Evidence
 from fdpipe.execution import exit_code, summary
 from fdpipe.gate.speed import Speed
-from fdpipe.interfaces import Evidence
 from fdpipe.pipeline import run
 from fdpipe.plan import Plan, Recipe, Target, Unmeasured
 from fdpipe.progress import Event
@@ -38,7 +38,7 @@ def blind(**changes: Any) -> Plan:  # noqa: ANN401 - any field of Plan
 
 def rehearse(plan: Plan, **playing: Any) -> tuple[Record, list[str]]:  # noqa: ANN401 - any field of Rehearsal
     rehearsal = Rehearsal(**playing)
-    return run(plan, call=rehearsal, certifier=FakeRuntime()), rehearsal.steps
+    return run(plan, call=rehearsal), rehearsal.steps
 
 
 # --- what cannot be run here ------------------------------------------------------------------------------------------
@@ -70,6 +70,12 @@ def test_the_gate_refuses_it_as_inconclusive_and_names_what_was_made() -> None:
     assert {result.check for result in record.verdict.results} == {"unmeasured"}, "nothing else can be asked of it"
 
 
+def test_without_a_certifier_nothing_is_converted_that_cannot_be_compared() -> None:
+    words = r"^runtime=fake runs nothing here, .*: say what does, as runtime@certifier=onnxruntime$"
+    with pytest.raises(ConfigError, match=words):
+        rehearse(blind(certifier=None))
+
+
 def test_where_it_is_allowed_it_is_packaged_and_not_deployed(tmp_path: Path) -> None:
     plan = blind(unmeasured=Unmeasured.ALLOW, source=FakeSource(published=tmp_path / "published"))
     record, steps = rehearse(plan)
@@ -91,7 +97,7 @@ def test_where_it_is_allowed_it_is_packaged_and_not_deployed(tmp_path: Path) -> 
 def test_the_bento_and_the_report_say_it(home: Path, tmp_path: Path) -> None:
     """For real: the Bento holds the model, and the original's answers as those that are known."""
     plan, store = blind(unmeasured=Unmeasured.ALLOW), LocalStore(home / "store")
-    record = run(plan, store=store, certifier=FakeRuntime())
+    record = run(plan, store=store)
     assert record.release is not None
     assert record.release.golden.is_file()
     assert record.release.artifact.path.is_file()

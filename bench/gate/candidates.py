@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fdpipe.interfaces import Metric, Paired
+from fdpipe.evidence import Paired
+from fdpipe.interfaces import Metric
 from fdpipe.metric.accuracy import Accuracy
 from fdpipe.metric.auroc import Auroc
 from fdpipe.metric.f1 import F1

@@ -11,17 +11,18 @@ from fdpipe.home import settle_environment
 
 PARTS = ("speed", "quality")
 FEW = "--trials="
-"""Behind it the number of trials, for a look at the speed part that takes less time and writes no page."""
+"""Behind it the number of trials, for a look that takes less time and writes no page."""
+FRESH = "--fresh"
+"""Trials of an earlier run, or of one that was cut short, are made again."""
 
 
 def main(words: Sequence[str]) -> int:
     """1 where a row was missed, each of which is named; 2 for a word that means nothing."""
     given = next((word.removeprefix(FEW) for word in words if word.startswith(FEW)), "")
-    unknown = [word for word in words if word not in PARTS and not word.startswith(FEW)]
+    unknown = [word for word in words if word not in (*PARTS, FRESH) and not word.startswith(FEW)]
     if unknown or (given and not given.isdecimal()):
-        print(
-            f"bench gate knows no {' '.join(unknown) or FEW + given}: it has {', '.join(PARTS)}, {FEW}NUMBER", file=sys.stderr
-        )
+        allowed = ", ".join((*PARTS, f"{FEW}NUMBER", FRESH))
+        print(f"bench gate knows no {' '.join(unknown) or FEW + given}: it has {allowed}", file=sys.stderr)
         return 2
     settle_environment()
     started = time.perf_counter()
@@ -31,7 +32,8 @@ def main(words: Sequence[str]) -> int:
     for name in parts:
         module = importlib.import_module(f"bench.gate.{name}")
         title = getattr(module, "TITLE", name.capitalize())
-        found[title] = module.rows(int(given)) if name == "speed" and given else module.rows()
+        count = {"count": int(given)} if given else {}
+        found[title] = module.rows(**count, fresh=FRESH in words)
         told[title] = getattr(module, "TOLD", "")
         print(page.tables({title: found[title]}, told), flush=True)
     if set(parts) == set(PARTS) and not given:

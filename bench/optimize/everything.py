@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import ClassVar
 
 from fdpipe.artifacts import Candidate, Trial
-from fdpipe.interfaces import Proposal, Session, Space
+from fdpipe.interfaces import Session
+from fdpipe.space import Proposal, Space
 
 
 class Extent(StrEnum):

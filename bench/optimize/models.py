@@ -218,11 +218,13 @@ SUBJECTS: Mapping[str, Subject] = {
     ),
     "boosted_xgboost": Subject(make=boosted_xgboost, about="XGBoost, 100 rounds, digits"),
     "boosted_sklearn": Subject(make=boosted_sklearn, about="GradientBoostingClassifier, 100 rounds, digits"),
-    "forest": Subject(make=forest, about="RandomForestClassifier, 100 trees, breast cancer"),
+    "forest": Subject(
+        make=forest, drops=(0.005, 0.01, 0.02, 0.05, 0.1), about="RandomForestClassifier, 100 trees, breast cancer"
+    ),
     "perceptron": Subject(make=perceptron, about="MLPClassifier 256-128, digits"),
     "small_cnn": Subject(make=small_cnn, about="three convolutions, digits at 32 × 32"),
     "regressor": Subject(
-        make=regressor, metric=ROOT_MEAN_SQUARE, drops=(0.05, 0.1, 0.3, 1.0, 3.0), about="MLPRegressor 128-64, diabetes"
+        make=regressor, metric=ROOT_MEAN_SQUARE, drops=(1.5, 2.0, 3.0, 5.0, 10.0), about="MLPRegressor 128-64, diabetes"
     ),
     "small_transformer": Subject(make=small_transformer, about="two layers of attention, digits as 16 tokens"),
 }

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from bench.optimize.fallback import FLOOR, Fallback
 from bench.optimize.models import SUBJECTS
-from bench.optimize.recipes import NOT_MEASURED, SIZES, Line
+from bench.optimize.recipe_tables import recipe_tables
+from bench.optimize.recipes import Line
 from bench.optimize.regret import WANTED, WITHIN, Regret
 from bench.optimize.remembered import origins
-from bench.optimize.rows import Row
+from bench.optimize.row import Row
 from fdpipe import __version__
 from fdpipe.machine import describe_machine
 
@@ -18,17 +19,15 @@ PAGE = Path(__file__).parent.parent.parent / "docs" / "optimization.md"
 TOOLS = ("onnxruntime", "openvino", "nncf", "onnx", "xgboost-cpu", "scikit-learn", "torch")
 
 REACHED = """Times faster than ONNX Runtime in float32 with its default settings, on one core at batch 1, with 99 % intervals.
-What is compared was opened again and again in one interleaved run. Each candidate was chosen by the search itself: by the plan
-that `fdpipe run +target=cpu search=auto` makes, with the gate's limit that the row names. The peers' were made in this run by
-Olive 0.13 in an environment of its own, and by a script of OpenVINO and NNCF without fdpipe. ResNet-18's limit is the quality
-of Olive's output. *Wall time* is that of a fresh process from its start to its end, on all cores: Olive's output is ONNX,
-the lean script's and *fdpipe*'s are OpenVINO's, by the recipes `nncf_weights` and `nncf_int8`; only these decide. *fdpipe on
-ONNX* makes what Olive makes, by `int8_dynamic` after `transformer`, and by `int8_static`. Olive quantizes activations to uint8,
-which is not its default: with its own int8, ONNX Runtime was no faster than in float32."""
-
-RECIPES = f"""Each model with every recipe that the target has, in each runtime's default session on one thread. Latencies are
-medians of a first impression in milliseconds at batch {", ".join(map(str, SIZES))}; memory is the peak of a process that does
-nothing else. What cannot be run on the machine of this page is *{NOT_MEASURED}*."""
+What is compared was opened again and again in one interleaved run. A row is reached by its median; *not shown* is what could
+not be measured, or may be otherwise. Each candidate was chosen by the search itself: by the plan that
+`fdpipe run +target=cpu search=auto` makes, with the gate's limit that the row names, which is a figure on this bench's rows
+(`gate.alpha=0.49`) and not what is surely kept on others. The peers' were made in this run by Olive 0.13 in an environment of
+its own, and by a script of OpenVINO and NNCF without fdpipe. ResNet-18's limit is the quality of Olive's output. *Wall time*
+is that of a fresh process from its start to its end, on all cores, with the least and the greatest of any two runs: Olive's
+output is ONNX, the lean script's and *fdpipe*'s are OpenVINO's, by the recipes `nncf_weights` and `nncf_int8`; only these
+decide. *fdpipe on ONNX* makes what Olive makes, by `int8_dynamic` after `transformer`, and by `int8_static`. Olive quantizes
+activations to uint8, which is not its default: with its own int8, ONNX Runtime was no faster than in float32."""
 
 
 def page(rows: Sequence[Row], fallback: Fallback | None, regrets: Sequence[Regret], lines: Sequence[Line]) -> str:
@@ -38,7 +37,7 @@ def page(rows: Sequence[Row], fallback: Fallback | None, regrets: Sequence[Regre
 
 def tables(rows: Sequence[Row], fallback: Fallback | None, regrets: Sequence[Regret], lines: Sequence[Line]) -> str:
     """What is on it."""
-    return "\n".join([*_reached(rows), *_fallback(fallback), *_regrets(regrets), *_recipes(lines), ""])
+    return "\n".join([*_reached(rows), *_fallback(fallback), *_regrets(regrets), *recipe_tables(lines), ""])
 
 
 def _head() -> list[str]:
@@ -61,7 +60,7 @@ def _origins() -> Iterator[str]:
 def _reached(rows: Sequence[Row]) -> Iterator[str]:
     yield from ("## To reach", "", REACHED, "", "| what | wanted | reached | | beside it |", "|---|---|---|---|---|")
     for row in rows:
-        mark = {True: "✓", False: "✗", None: NOT_MEASURED}[row.holds]
+        mark = {True: "✓", False: "✗", None: "not shown"}[row.holds]
         yield f"| {row.what} | {row.wanted} | {row.found} | {mark} | {row.peers} |"
     yield ""
 
@@ -89,42 +88,23 @@ def _thousandths(value: float | None) -> str:
 
 
 def _regrets(regrets: Sequence[Regret]) -> Iterator[str]:
-    held = sum(one.holds for one in regrets)
+    held, empty = sum(one.holds for one in regrets), sum(one.is_empty for one in regrets)
+    nothing = f" Under {empty} of these gates nothing passes, and nothing was chosen." if empty else ""
     yield from (
         "## Chosen against an exhaustive search",
         "",
         f"**{held} of {len(regrets)}** choices take at most {WITHIN - 1:.0%} longer than the best candidate that passes; "
-        f"{WANTED} of 40 were wanted. *Best* is of everything: each runtime in each session with each recipe and calibrator, "
-        "and what the searches tried beside; of `resnet18` and `minilm` each recipe with one of these varied at a time. "
-        "Each search chose by a benchmark of its own; then the fastest were measured again in one run, which decides.",
+        f"{WANTED} of 40 were wanted.{nothing} *Best* is of everything: each runtime in each session with each recipe and "
+        "calibrator, and what the searches tried beside; of `resnet18` and `minilm` each recipe with one of these varied at a "
+        "time. Each search chose by a benchmark of its own; then the fastest were measured again in one run, and where that "
+        "has another for the best, these two once more, which decides, by the median; its interval is behind it.",
         "",
         "| model | may lose | candidates | tried by the search | chosen | of the best's time | the best |",
         "|---|---:|---:|---:|---|---:|---|",
     )
     for one in regrets:
         best = "the same" if one.best == one.chosen else one.best
-        ratio = f"{one.ratio:.3f}{'' if one.holds else ' ✗'}"
+        ends = "" if one.low is None or one.high is None else f" ({one.low:.3f}–{one.high:.3f})"
+        ratio = f"{one.ratio:.3f}{ends}{'' if one.holds else ' ✗'}"
         yield f"| {one.model} | {one.drop:g} | {one.tried} | {one.searched} | {one.chosen} | {ratio} | {best} |"
     yield ""
-
-
-def _recipes(lines: Sequence[Line]) -> Iterator[str]:
-    sizes = " | ".join(f"batch {size}" for size in SIZES)
-    yield from ("## Every recipe", "", RECIPES)
-    for name in dict.fromkeys(line.model for line in lines):
-        yield from (
-            "",
-            f"### {name}",
-            "",
-            f"| target | candidate | quality | {sizes} | MiB | memory, MiB | verdict | why INT8 is slower |",
-            "|---|---|---:|" + "---:|" * (len(SIZES) + 2) + "---|---|",
-        )
-        for line in lines:
-            if line.model == name:
-                figures = [_figure(one) for one in (*line.latencies_ms, line.size_mib, line.memory_mib)]
-                cells = [line.target, line.candidate, line.quality, *figures, line.verdict, line.diagnosis.replace("|", "\\|")]
-                yield f"| {' | '.join(cells)} |"
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"

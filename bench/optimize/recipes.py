@@ -22,6 +22,8 @@ MEASURED = "cpu"
 TARGETS = (MEASURED, "gpu", "rtx", "arm", "mobile")
 SIZES = (1, 8, 32)
 NOT_MEASURED = "not measured"
+LONGEST = 300
+"""Of a reason so many characters are told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +112,6 @@ def _verdict(trial: Trial) -> str:
 
 
 def _short(words: str) -> str:
-    """One line for a table's cell."""
+    """In one line."""
     line = " ".join(words.split()).replace("|", "\\|")
-    return line if len(line) <= 140 else f"{line[:139]}…"
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"

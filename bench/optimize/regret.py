@@ -11,7 +11,7 @@ from bench.optimize.models import SUBJECTS
 from bench.optimize.race import on_one_core
 from bench.optimize.remembered import remembered
 from bench.optimize.searching import BUDGET, judged, plan_for
-from fdpipe.artifacts import Measured, Trial
+from fdpipe.artifacts import Interval, Measured, Trial
 from fdpipe.pipeline import direct, usable_runtimes
 from fdpipe.plan import Budget, Plan
 from fdpipe.stages.benchmark import benchmark
@@ -26,12 +26,19 @@ WANTED = 38
 NEAR = 1.25
 """What a first impression says takes longer than the best by so much is not measured again."""
 SECONDS_EACH = 0.5
-"""Of each candidate at each batch size, in the race that decides."""
+"""Of each candidate at each batch size, in the race that finds the best."""
+SECONDS_OF_TWO = 30.0
+"""At each batch size, at most, in the race of the choice with the best."""
+NOTHING = "nothing"
+"""What is chosen, and the best, where nothing passes."""
+PRECISION = 0.01
+"""What is said to be within 3 % must be known better than that."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Regret:
-    """Under one gate: what was chosen, the best that passes, and the time of the one divided by the other's."""
+    """Under one gate: what was chosen, the best that passes, and the time of the one divided by the other's, with the ends of
+    its interval where the two differ."""
 
     model: str
     drop: float
@@ -40,11 +47,22 @@ class Regret:
     chosen: str
     best: str
     ratio: float
+    low: float | None = None
+    high: float | None = None
 
     @property
     def holds(self) -> bool:
         """Whether the choice is near enough."""
         return self.ratio <= WITHIN
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was nothing to choose, since nothing passes."""
+        return self.best == NOTHING
+
+
+AS_IT_IS = Interval(low=1.0, middle=1.0, high=1.0)
+"""The baseline beside itself."""
 
 
 def regrets() -> list[Regret]:
@@ -114,8 +132,9 @@ def _impression(trial: Trial) -> float:
     return ratio.middle if ratio else 1.0
 
 
-def _race(plan: Plan, start: Given, trials: Sequence[Trial]) -> Measured:
-    settings = replace(plan.benchmark, seconds=max(plan.benchmark.seconds, SECONDS_EACH * len(trials)), memory=False)
+def _race(plan: Plan, start: Given, trials: Sequence[Trial], seconds: float = 0.0) -> Measured:
+    seconds = max(plan.benchmark.seconds, SECONDS_EACH * len(trials), seconds)
+    settings = replace(plan.benchmark, seconds=seconds, precision=PRECISION, memory=False)
     contenders = tuple(contender(plan, one) for one in trials)
     return benchmark(store(), contenders, start.baseline.processor, start.data.evaluation, settings)
 
@@ -130,19 +149,27 @@ def _regret(
     best = min(able, key=lambda one: _time(measured, one), default="")
     chosen = shipped[0].candidate.name if shipped else ""
     if chosen != best:
-        measured = _race(
-            plan, start, [first, *(one for one in wanted if one.candidate.name in (chosen, best) and one is not first)]
-        )
+        two = [one for one in wanted if one.candidate.name in (chosen, best) and one is not first]
+        measured = _race(plan, start, [first, *two], SECONDS_OF_TWO)
     ratio = _time(measured, chosen) / _time(measured, best) if chosen and best else (1.0 if chosen == best else float("inf"))
     return Regret(
         model=asked.model,
         drop=asked.drop,
         tried=counts[0],
         searched=counts[1],
-        chosen=chosen or "nothing",
-        best=best or "nothing",
+        chosen=chosen or NOTHING,
+        best=best or NOTHING,
         ratio=ratio,
+        **_ends(measured, chosen, best),
     )
+
+
+def _ends(measured: Measured, chosen: str, best: str) -> dict[str, float]:
+    """Of the interval of the one's time divided by the other's, each taken on its own; none of what is the same."""
+    one, other = (AS_IT_IS if name == measured.baseline else measured.overall(name) for name in (chosen, best))
+    if chosen == best or one is None or other is None:
+        return {}
+    return {"low": one.low / other.high, "high": one.high / other.low}
 
 
 def _others(first: Trial, trials: Sequence[Trial]) -> list[Trial]:

@@ -11,7 +11,8 @@ from bench.optimize.fallback import Fallback, fallback
 from bench.optimize.given import folder
 from bench.optimize.recipes import Line, lines
 from bench.optimize.regret import WANTED, Regret, regrets
-from bench.optimize.rows import Row, rows
+from bench.optimize.row import Row
+from bench.optimize.rows import rows
 from fdpipe.home import settle_environment
 
 PARTS = ("rows", "fallback", "regret", "recipes")

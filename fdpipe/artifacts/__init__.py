@@ -24,6 +24,7 @@ from fdpipe.artifacts.models import (
 )
 from fdpipe.artifacts.releases import (
     PORTS,
+    Appraisal,
     Deployment,
     Manifest,
     Proof,
@@ -43,7 +44,9 @@ from fdpipe.artifacts.speed import (
     Pace,
     Timing,
 )
+from fdpipe.artifacts.traffic import Cost, Traffic
 from fdpipe.artifacts.trials import (
+    DECIDING_FIRST,
     Aspect,
     Candidate,
     CheckResult,
@@ -63,12 +66,14 @@ from fdpipe.artifacts.trials import (
 )
 
 __all__ = [
+    "DECIDING_FIRST",
     "GOLDEN_ANSWER",
     "GOLDEN_INPUT",
     "GOLDEN_TOGETHER",
     "LABELS",
     "PORTS",
     "Answers",
+    "Appraisal",
     "Artifact",
     "Aspect",
     "Baseline",
@@ -76,6 +81,7 @@ __all__ = [
     "Candidate",
     "Case",
     "CheckResult",
+    "Cost",
     "Data",
     "Deployment",
     "Diagnosis",
@@ -114,6 +120,7 @@ __all__ = [
     "Task",
     "TensorSpec",
     "Timing",
+    "Traffic",
     "Trial",
     "Unsupported",
     "Verdict",

@@ -119,6 +119,9 @@ class Rows:
         return load_arrays(self.path, LABELS).get(LABELS)
 
 
+MIB = 1 << 20
+"""Bytes in the one unit in which memory and files are told."""
+
 LABELS = "__labels__"
 
 
@@ -161,6 +164,11 @@ class Artifact:
     def folder(self) -> Path:
         """The folder that is the model, or that holds its file and nothing else."""
         return self.path if self.path.is_dir() else self.path.parent
+
+    @property
+    def size_mib(self) -> float:
+        """Its files, in the unit that people are told."""
+        return self.size_bytes / MIB
 
 
 @dataclass(frozen=True, kw_only=True)

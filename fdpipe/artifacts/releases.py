@@ -16,6 +16,7 @@ from fdpipe.artifacts.models import (
     WorkerSpec,
 )
 from fdpipe.artifacts.speed import Measured
+from fdpipe.artifacts.traffic import Traffic
 from fdpipe.artifacts.trials import Candidate, CheckResult, Outcome, Stress, Trial
 
 
@@ -33,6 +34,24 @@ class Verdict:
     def rejection(self) -> Outcome:
         """The outcome of a run in which nothing was deployed: what the gate said or, after its pass, a failed proof."""
         return Outcome.FAIL if self.outcome is Outcome.PASS else self.outcome
+
+    def of(self, candidate: str) -> tuple[CheckResult, ...]:
+        """What every check said of the candidate with this name."""
+        return tuple(one for one in self.results if one.candidate == candidate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Appraisal:
+    """What a run found of a model version, as a registry keeps it: figures and settings by name, found on the rows of this
+    digest; the files that say more."""
+
+    run: str
+    target: str
+    verdict: str
+    figures: Mapping[str, float]
+    settings: Mapping[str, str]
+    rows_digest: str
+    files: tuple[Path, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +81,7 @@ class Manifest:
     `inputs` describes the records that callers send, `answers` what they get back; `input_ranges` were seen in calibration.
     `digest` is the release's; where it is deployed (host, port) is no part of a release. One that is not `batchable` answers
     each request alone: the rows of a request are computed together, as their caller sent them, and never with those of another.
+    `traffic` is how it takes its requests.
     """
 
     service: str
@@ -81,6 +101,7 @@ class Manifest:
     max_body_mib: float
     versions: Mapping[str, str]
     batchable: bool = True
+    traffic: Traffic = Traffic()
 
 
 @dataclass(frozen=True, kw_only=True)

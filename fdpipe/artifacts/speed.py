@@ -1,11 +1,11 @@
 """How fast candidates are: figures with their intervals, how they were come by, and the machine that they hold for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from statistics import geometric_mean
 
-from fdpipe.artifacts.models import Provenance
+from fdpipe.artifacts.models import MIB, Provenance
 
 
 class Basis(StrEnum):
@@ -35,6 +35,14 @@ class Interval:
     low: float
     middle: float
     high: float
+
+    @classmethod
+    def mean(cls, ratios: Iterable["Interval"]) -> "Interval":
+        """The geometric mean of ratios, each end taken on its own, which makes it rather too wide than too narrow;
+        `StatisticsError` (a `ValueError`) of none."""
+        every = tuple(ratios)
+        low, middle, high = (geometric_mean([getattr(one, end) for one in every]) for end in ("low", "middle", "high"))
+        return cls(low=low, middle=middle, high=high)
 
 
 class Pace(StrEnum):
@@ -96,24 +104,30 @@ class Measurement:
     processor_ms: float | None = None
     left: str = ""
 
+    @property
+    def size_mib(self) -> float:
+        """The model's files."""
+        return self.size_bytes / MIB
+
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """How quiet the machine was: its load average before and after, the share of blocks in which the kernel took a core away
-    from a candidate (these do not count), and the time of the baseline divided by its own in a second process, which is 1
-    where nothing disturbs."""
+    """How quiet the machine was: its load average before and after, the share of blocks in which others took a core from a
+    candidate (these do not count where enough others remain), and the time of the baseline divided by its own in a second
+    process, which is 1 where nothing disturbs. `noise_unknown` says why that is missing though it was asked for."""
 
     load_before: float
     load_after: float
     disturbed_share: float
     noise: Interval | None = None
+    noise_unknown: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
     """One benchmark run: the baseline and the finalists together, with threads and machine as they were.
 
-    `ended` says why it took no longer. `energy` is that of one inference, by candidate.
+    `ended` says why it took no longer. `energy` is that of one row at the largest batch size, by candidate.
     """
 
     measurements: tuple[Measurement, ...]
@@ -130,12 +144,10 @@ class Measured:
         return next((item for item in self.measurements if item.candidate == candidate), None)
 
     def overall(self, candidate: str) -> Interval | None:
-        """The candidate's time divided by the baseline's: the geometric mean over the batch sizes, each end taken on its
-        own, which makes the interval rather too wide than too narrow. None where a ratio is missing."""
+        """The candidate's time divided by the baseline's, as the mean over the batch sizes; None where a ratio is missing."""
         found = self.of(candidate)
         ratios = [timing.ratio for timing in found.timings] if found else []
         known = [ratio for ratio in ratios if ratio is not None]
         if not known or len(known) < len(ratios):
             return None
-        low, middle, high = (geometric_mean([getattr(ratio, end) for ratio in known]) for end in ("low", "middle", "high"))
-        return Interval(low=low, middle=middle, high=high)
+        return Interval.mean(known)

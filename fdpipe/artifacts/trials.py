@@ -56,8 +56,8 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Invariance:
-    """Whether a row's answer depends on its batch-mates: labels (or values beyond the tolerance) that changed among
-    `rows` rows asked alone, in batches of 8 and 32, and beside a 20-fold outlier."""
+    """Whether a row's answer depends on its batch-mates: how many of `rows` rows have another label, or any figure that moved
+    beyond the tolerance, when asked in batches of 8 and 32, beside a 20-fold outlier, or padded, instead of alone."""
 
     rows: int
     changed: int
@@ -88,6 +88,10 @@ class Outcome(StrEnum):
     ANOMALOUS = "anomalous"
 
 
+DECIDING_FIRST = (Outcome.FAIL, Outcome.ANOMALOUS, Outcome.INCONCLUSIVE, Outcome.PASS)
+"""Of several outcomes that must all hold: what is sure, before what may still be otherwise."""
+
+
 class Mark(StrEnum):
     """What a release bears on its way: `unbatchable` says that its answers depend on their batch-mates, and that a service
     never puts two requests into one call."""
@@ -109,7 +113,7 @@ class Aspect(StrEnum):
 class Finding:
     """One of the things that a check looked at, as a metric, a slice or a kind of corruption: its `figure`, with the bounds of
     its confidence interval where it is an estimate, on so many `rows`. `needed` is how many rows would decide what these
-    cannot."""
+    cannot. `p_value` is that of two models being equally often right (exact McNemar), where rows are right or wrong."""
 
     name: str
     outcome: Outcome
@@ -120,6 +124,7 @@ class Finding:
     unit: str = ""
     rows: int | None = None
     needed: int | None = None
+    p_value: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +133,8 @@ class CheckResult:
     what the check says of itself.
 
     `findings` are all that it looked at, that which decided first. `needed` is the number of evaluation rows that would decide
-    what is inconclusive. A check that passes a candidate may do so with a `mark`, which the release then bears.
+    what is inconclusive: the gate says it behind the check's own sentence. A check that passes a candidate may do so with a
+    `mark`, which the release then bears.
     """
 
     check: str

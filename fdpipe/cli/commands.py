@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,11 +11,9 @@ from fdpipe import __version__
 from fdpipe.cli.session import Session
 from fdpipe.errors import ConfigError, Exit
 
-if TYPE_CHECKING:
-    pass
-
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
+ABOVE_NOTHING = click.FloatRange(min=0, min_open=True)
 OVERRIDES = {"ignore_unknown_options": True}
 
 in_session = click.make_pass_decorator(Session, ensure=True)
@@ -208,12 +205,29 @@ def stop(session: Session, service: str | None) -> int:
 # --- a service under load ---------------------------------------------------------------------------------------------
 
 
-def _aimed(command: Callable[..., int]) -> Callable[..., int]:
+def _typed() -> frozenset[str]:
+    """The options of this command that were typed, and not left at their defaults, by their parameters' names."""
+    context = click.get_current_context()
+    return frozenset(
+        name for name in context.params if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    )
+
+
+def _destined(command: Callable[..., int]) -> Callable[..., int]:
     """What `load` and `slo` have in common: where the requests go and what they are."""
     for option in (
-        click.option("--timeout", "timeout_s", type=click.FloatRange(min=0.01), default=10.0, help="Seconds to an answer."),
+        click.option(
+            "--timeout",
+            "timeout_s",
+            type=click.FloatRange(min=0.01),
+            default=10.0,
+            show_default=True,
+            help="Seconds to an answer.",
+        ),
         click.option("--rows", type=click.IntRange(min=1), default=1, show_default=True, help="Rows in each request."),
-        click.option("--form", type=click.Choice(["json", "binary"]), default="json", show_default=True),
+        click.option(
+            "--form", type=click.Choice(["json", "binary"]), default="json", show_default=True, help="Of the tensors."
+        ),
         click.option("--requests", type=FILE, help="Golden rows (.npz), or bodies, one a line; default: the service's own."),
         click.argument("target", metavar="SERVICE|URL"),
     ):
@@ -222,14 +236,16 @@ def _aimed(command: Callable[..., int]) -> Callable[..., int]:
 
 
 @cli.command()
-@_aimed
+@_destined
 @click.option("-c", "--concurrency", type=click.IntRange(min=1), help="Closed loop: callers who wait for their answers.")
-@click.option("-r", "--rate", type=click.FloatRange(min=0, min_open=True), help="Open loop: requests a second, Poisson.")
+@click.option("-r", "--rate", type=ABOVE_NOTHING, help="Open loop: requests a second, Poisson.")
 @click.option("--replay", type=FILE, help='Recorded requests, one a line: {"time": SECONDS, "body": …}.')
-@click.option("--speed", type=click.FloatRange(min=0, min_open=True), default=1.0, help="Replay so many times as fast.")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=5.0, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Draws arrivals and the order of the rows.")
-@click.option("--p99-ms", type=click.FloatRange(min=0, min_open=True), help="Exit with 10 where the p99 is above this.")
+@click.option("--speed", type=ABOVE_NOTHING, default=1.0, show_default=True, help="Replay so many times as fast.")
+@click.option("--seconds", type=ABOVE_NOTHING, default=5.0, show_default=True, help="For how long.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws arrivals and the order of the rows."
+)
+@click.option("--p99-ms", type=ABOVE_NOTHING, help="Exit with 10 where the p99 is above this.")
 @json_option
 @in_session
 def load(
@@ -257,15 +273,15 @@ def load(
     session.begin()
     from fdpipe.cli import loading
 
-    aim = loading.Aim(target=target, requests=requests, form=form, rows=rows, timeout_s=timeout_s)
+    to = loading.Destination(target=target, requests=requests, form=form, rows=rows, timeout_s=timeout_s)
     offered = loading.Offered(concurrency=concurrency, rate=rate, replay=replay, speed=speed, seconds=seconds, seed=seed)
-    return loading.load(session, aim, offered, p99_ms)
+    return loading.load(session, to, offered, p99_ms, _typed())
 
 
 @cli.command()
-@_aimed
-@click.option("--p99-ms", type=click.FloatRange(min=0, min_open=True), required=True, help="What 99 of 100 requests must keep.")
-@click.option("--at-least", type=click.FloatRange(min=0, min_open=True), help="Exit with 10 where the rate found is lower.")
+@_destined
+@click.option("--p99-ms", type=ABOVE_NOTHING, required=True, help="What 99 of 100 requests must keep.")
+@click.option("--at-least", type=ABOVE_NOTHING, help="Exit with 10 where the rate found is lower.")
 @click.option("--budget", "budget_s", type=click.FloatRange(min=1), default=90.0, show_default=True, help="Seconds in all.")
 @click.option("--precision", type=click.FloatRange(min=0.01, max=1), default=0.1, show_default=True, help="How close.")
 @json_option
@@ -292,9 +308,9 @@ def slo(
     from fdpipe.cli import loading
     from fdpipe.load.objective import Objective
 
-    aim = loading.Aim(target=target, requests=requests, form=form, rows=rows, timeout_s=timeout_s)
+    to = loading.Destination(target=target, requests=requests, form=form, rows=rows, timeout_s=timeout_s)
     objective = Objective(p99_ms=p99_ms, budget_s=budget_s, precision=precision)
-    return loading.slo(session, aim, objective, at_least)
+    return loading.slo(session, to, objective, at_least, _typed())
 
 
 # --- what there is, and what there was --------------------------------------------------------------------------------

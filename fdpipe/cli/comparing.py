@@ -11,10 +11,11 @@ from fdpipe import config, progress
 from fdpipe.cli.console import notes_shown, steps_shown
 from fdpipe.cli.session import Session
 from fdpipe.cli.tables import table
-from fdpipe.errors import ConfigError, Exit, MissingExtra, StageError, StoreError, among
+from fdpipe.errors import ConfigError, ConversionError, Exit, MissingExtra, StageError, StoreError, among
 from fdpipe.hardware import Advice, Aim, Row, advise, cells, headings, not_run, notes, rows_of
 from fdpipe.hardware.words import LEGEND
 from fdpipe.home import settle_environment
+from fdpipe.interfaces import Runtime
 from fdpipe.pipeline import direct, examine, remember
 from fdpipe.plan import Plan, Unmeasured
 from fdpipe.releases import Releases
@@ -39,9 +40,10 @@ def compare(session: Session, overrides: Sequence[str], config_dirs: Sequence[Pa
 
 
 def aim_of(overrides: Sequence[str]) -> tuple[Aim, list[str]]:
-    """The aim, `latency` unless one is named, and the other overrides; `ConfigError` for an unknown one."""
-    named = [text.removeprefix(AIM) for text in overrides if text.startswith(AIM)]
-    rest = [text for text in overrides if not text.startswith(AIM)]
+    """The aim, `latency` unless `aim=` or `+aim=` names one, and the other overrides; `ConfigError` for an unknown one."""
+    bare = [text.removeprefix("+") for text in overrides]
+    named = [text.removeprefix(AIM) for text in bare if text.startswith(AIM)]
+    rest = [text for text, name in zip(overrides, bare, strict=True) if not name.startswith(AIM)]
     if len(named) > 1:
         raise ConfigError(f"aim= is given {len(named)} times: one comparison has one aim")
     try:
@@ -51,7 +53,7 @@ def aim_of(overrides: Sequence[str]) -> tuple[Aim, list[str]]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class TargetComparison:
     """The rows of every plan, and what they recommend."""
 
     model: str
@@ -77,37 +79,69 @@ class Comparison:
         }
 
 
-def compared(plans: Sequence[Plan], aim: Aim, call: Call = direct) -> Comparison:
-    """Examine every plan. A target that cannot be measured here has its reason and fails nothing; whatever concerns every
-    target, as a model that is not there, is raised. Where two plans look at one runtime, the first with a candidate counts."""
+def compared(plans: Sequence[Plan], aim: Aim, call: Call = direct) -> TargetComparison:
+    """Examine every plan. A target that cannot be measured here has its reason and fails nothing. What is wrong for every
+    target, as a model that is not there or cannot be converted, is raised, and so is the one reason for which all of them fail.
+    Where two plans look at one runtime, the first with a candidate counts."""
     home = settle_environment()
     rows: dict[tuple[str, str], Row] = {}
+    failures: list[Failure] = []
     with writing(home):
         store = LocalStore(home / "store")
         releases = Releases(home / "releases.sqlite", store.root)
         for plan in plans:
             progress.note(f"{plan.model} on {plan.target.name}")
-            for row in _rows(plan, store, releases, home, call):
+            found = _rows(plan, store, releases, home, call)
+            failures += [found] if isinstance(found, Failure) else []
+            for row in (not_run(plan.target, str(found.error)),) if isinstance(found, Failure) else found:
                 place = (row.target, row.runtime)
                 if place not in rows or (rows[place].candidate is None and row.candidate is not None):
                     rows[place] = row
+    if len(failures) == len(plans):
+        _raise_shared(failures)
     estimates = all(plan.unmeasured is Unmeasured.ALLOW for plan in plans)
     every = tuple(rows.values())
-    return Comparison(model=plans[0].model, rows=every, advice=advise(every, aim, estimates=estimates))
+    return TargetComparison(model=plans[0].model, rows=every, advice=advise(every, aim, estimates=estimates))
 
 
-def _rows(plan: Plan, store: LocalStore, releases: Releases, home: Path, call: Call) -> tuple[Row, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a plan came to no verdict; `of_model` says that it lies with the model, and not with the target."""
+
+    error: MissingExtra | StageError
+    of_model: bool
+
+
+def _rows(plan: Plan, store: LocalStore, releases: Releases, home: Path, call: Call) -> tuple[Row, ...] | Failure:
     try:
         record, _ = examine(plan, store=store, releases=releases, call=call)
     except StoreError:
         raise
-    except (MissingExtra, StageError) as error:
-        return (not_run(plan.target, str(error)),)
+    except MissingExtra as error:
+        return Failure(error=error, of_model=any(_works(one) for one in plan.runtime.values()))
+    except StageError as error:
+        return Failure(error=error, of_model=isinstance(error, ConversionError))
     remember(home, record)
     return rows_of(record, plan.target)
 
 
-def show(session: Session, found: Comparison) -> None:
+def _works(runtime: Runtime) -> bool:
+    """Whether its library is here: then one that is missing is what the model needs."""
+    try:
+        runtime.check()
+    except MissingExtra:
+        return False
+    return True
+
+
+def _raise_shared(failures: Sequence[Failure]) -> None:
+    """Where no target came to a verdict: what is wrong with the model or, where all say the same, that."""
+    for one in failures:
+        if one.of_model or all(str(other.error) == str(one.error) for other in failures):
+            raise one.error
+
+
+def show(session: Session, found: TargetComparison) -> None:
     """The table, the legend of its marks, how its figures were come by, and the recommendation."""
     console, best = session.console(), found.advice.row
     figures = range(3, len(headings()))

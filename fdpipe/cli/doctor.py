@@ -25,7 +25,7 @@ LITTLE_GIB = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Remark:
     """One line: `missing` is a fault, `note` something to know."""
 
     subject: str
@@ -33,58 +33,58 @@ class Finding:
     text: str
 
 
-def examine() -> list[Finding]:
+def examine() -> list[Remark]:
     """Everything there is to say of this installation and machine; nothing is changed."""
     return [*_versions(), *_libraries(), *_extras(), _isolation(), *_places(), *_servers(), *_ports()]
 
 
-def _versions() -> Iterator[Finding]:
+def _versions() -> Iterator[Remark]:
     machine = f"{platform.system()} {platform.machine()}, {len(os.sched_getaffinity(0))} cores"
-    yield Finding(subject="fdpipe", level="ok", text=f"{__version__}, Python {platform.python_version()}, {machine}")
+    yield Remark(subject="fdpipe", level="ok", text=f"{__version__}, Python {platform.python_version()}, {machine}")
     if platform.system() != "Linux":
-        yield Finding(subject="system", level="missing", text=f"{platform.system()} is not supported: fdpipe needs Linux")
+        yield Remark(subject="system", level="missing", text=f"{platform.system()} is not supported: fdpipe needs Linux")
 
 
-def _libraries() -> Iterator[Finding]:
+def _libraries() -> Iterator[Remark]:
     for name, extra in _requirements():
         if extra is None:
             found = _version(name)
-            yield Finding(subject=name, level="ok" if found else "missing", text=found or f"not installed: pip install {name}")
+            yield Remark(subject=name, level="ok" if found else "missing", text=found or f"not installed: pip install {name}")
 
 
-def _extras() -> Iterator[Finding]:
+def _extras() -> Iterator[Remark]:
     for name, extra in _requirements():
         if extra in EXTRAS:
             found = _version(name)
             text = f"{name} {found}" if found else f"pip install 'fdpipe[{extra}]' would give {EXTRAS[extra]}"
-            yield Finding(subject=f"[{extra}]", level="ok" if found else "note", text=text)
+            yield Remark(subject=f"[{extra}]", level="ok" if found else "note", text=text)
 
 
-def _isolation() -> Finding:
+def _isolation() -> Remark:
     """Whether models that hold code can be kept from doing harm."""
     if lacking := isolation.lacking():
         text = f"not isolated: {', '.join(lacking)}; models that hold code, as a pickle, are not converted here"
-        return Finding(subject="isolation", level="note", text=text)
-    return Finding(subject="isolation", level="ok", text="originals run without network, and write to their own folder only")
+        return Remark(subject="isolation", level="note", text=text)
+    return Remark(subject="isolation", level="ok", text="originals run without network, and write to their own folder only")
 
 
-def _places() -> Iterator[Finding]:
+def _places() -> Iterator[Remark]:
     folder = home()
     standing = next(path for path in (folder, *folder.parents) if path.exists())
     try:
         tempfile.TemporaryFile(dir=standing).close()
     except OSError as error:
-        yield Finding(subject="state", level="missing", text=f"{folder} cannot be written ({error.strerror}): set FDPIPE_HOME")
+        yield Remark(subject="state", level="missing", text=f"{folder} cannot be written ({error.strerror}): set FDPIPE_HOME")
         return
     free_gib = shutil.disk_usage(standing).free / 2**30
     text = f"{folder}{'' if folder.exists() else ' (not made yet)'}, {free_gib:.1f} GiB free"
-    yield Finding(subject="state", level="note" if free_gib < LITTLE_GIB else "ok", text=text)
+    yield Remark(subject="state", level="note" if free_gib < LITTLE_GIB else "ok", text=text)
 
 
-def _servers() -> Iterator[Finding]:
+def _servers() -> Iterator[Remark]:
     registry = os.environ.get("MLFLOW_TRACKING_URI") or "embedded, in the state folder"
-    yield Finding(subject="registry", level="ok", text=f"MLflow: {discreet(registry)}")
-    yield Finding(subject="orchestrator", level="ok", text=f"Prefect: {_prefect()}")
+    yield Remark(subject="registry", level="ok", text=f"MLflow: {discreet(registry)}")
+    yield Remark(subject="orchestrator", level="ok", text=f"Prefect: {_prefect()}")
 
 
 def _prefect() -> str:
@@ -97,11 +97,11 @@ def _prefect() -> str:
     return "a temporary server for each run (set PREFECT_API_URL to use yours)"
 
 
-def _ports() -> Iterator[Finding]:
+def _ports() -> Iterator[Remark]:
     for port, purpose in PORTS.items():
         with socket.socket() as probe:
             taken = probe.connect_ex(("127.0.0.1", port)) == 0
-        yield Finding(subject=f"port {port}", level="ok", text=f"{purpose}: {'in use' if taken else 'free'}")
+        yield Remark(subject=f"port {port}", level="ok", text=f"{purpose}: {'in use' if taken else 'free'}")
 
 
 def _requirements() -> list[tuple[str, str | None]]:

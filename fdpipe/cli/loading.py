@@ -1,5 +1,6 @@
 """`fdpipe load` and `fdpipe slo`: a running service under load, and the rate that it holds."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,7 +23,7 @@ from fdpipe.releases import Releases
 
 
 @dataclass(frozen=True, kw_only=True)
-class Aim:
+class Destination:
     """Where the requests go and what they are: of a service its golden rows, else those of `requests`, a file of golden rows
     (.npz) or of bodies, one a line."""
 
@@ -45,17 +46,17 @@ class Offered:
     seed: int = 0
 
 
-def load(session: Session, aim: Aim, offered: Offered, p99_ms: float | None) -> int:
-    """One load, what came of it and, with a `p99_ms`, whether it held that."""
-    if sum(one is not None for one in (offered.concurrency, offered.rate, offered.replay)) > 1:
-        raise ConfigError("--concurrency, --rate and --replay are three kinds of load: give one of them")
-    address, path, golden = _where(aim)
+def load(session: Session, to: Destination, offered: Offered, p99_ms: float | None, typed: Collection[str]) -> int:
+    """One load, what came of it and, with a `p99_ms`, whether it held that. `typed` are the options that were given, by name:
+    one that this load has no use for is a `ConfigError`."""
+    _fits(to, offered, typed)
+    address, path, golden = _where(to)
     try:
         if offered.replay:
             requests, chosen = recorded(offered.replay, path, offered.speed)
             job = Job(load=chosen, requests=requests)
         else:
-            job = Job(load=_load(offered), requests=_requests(aim, path, golden))
+            job = Job(load=_load(offered), requests=_requests(to, path, golden))
     except ValueError as error:
         raise ConfigError(str(error)) from error
     (result,) = send(address, [job])
@@ -66,10 +67,11 @@ def load(session: Session, aim: Aim, offered: Offered, p99_ms: float | None) -> 
     return _exit(session, result, p99_ms)
 
 
-def slo(session: Session, aim: Aim, objective: Objective, at_least: float | None) -> int:
-    """The highest rate that holds the objective; with `at_least`, whether it is that high."""
-    address, path, golden = _where(aim)
-    service = trying.Service(address=address, requests=_requests(aim, path, golden))
+def slo(session: Session, to: Destination, objective: Objective, at_least: float | None, typed: Collection[str]) -> int:
+    """The highest rate that holds the objective; with `at_least`, whether it is that high. `typed` as for `load`."""
+    _refuse_idle(typed, _about_rows(to))
+    address, path, golden = _where(to)
+    service = trying.Service(address=address, requests=_requests(to, path, golden))
     found = trying.highest_rate_of(service, objective)
     if session.as_json:
         session.give(found)
@@ -78,45 +80,77 @@ def slo(session: Session, aim: Aim, objective: Objective, at_least: float | None
     return _judged(session, found, at_least)
 
 
+WORDS = frozenset({"requests", "form", "rows"})
+"""The options that say what the requests are."""
+
+
+def _fits(to: Destination, offered: Offered, typed: Collection[str]) -> None:
+    """Whether every option that was typed has a use for this load; `ConfigError` naming the first that has none."""
+    kinds = {"concurrency": offered.concurrency, "rate": offered.rate, "replay": offered.replay}
+    if sum(one is not None for one in kinds.values()) > 1:
+        raise ConfigError("--concurrency, --rate and --replay are three kinds of load: give one of them")
+    if offered.replay is not None:
+        why = "a replay, which sends what was recorded at its own times: it takes --speed, --timeout and --p99-ms"
+        _refuse_idle(typed, dict.fromkeys((*WORDS, "seconds", "seed"), why))
+        return
+    kind = "an open loop" if offered.rate is not None else "a closed loop"
+    why = f"{kind}, only to --replay: it takes --seconds, --seed, --requests, --form, --rows, --timeout and --p99-ms"
+    _refuse_idle(typed, {"speed": why} | _about_rows(to))
+
+
+def _about_rows(to: Destination) -> dict[str, str]:
+    """What bodies from a file have no use for."""
+    if to.requests is None or to.requests.suffix == ".npz":
+        return {}
+    why = f"the bodies in {to.requests}, which are sent as they are: only golden rows (.npz) take --form and --rows"
+    return {"form": why, "rows": why}
+
+
+def _refuse_idle(typed: Collection[str], idle: Mapping[str, str]) -> None:
+    for name in sorted(typed):
+        if name in idle:
+            raise ConfigError(f"--{name} does not apply to {idle[name]}")
+
+
 def _load(offered: Offered) -> Load:
     if offered.rate is not None:
         return Open(rate=offered.rate, seconds=offered.seconds, seed=offered.seed)
     return Closed(concurrency=offered.concurrency or 1, seconds=offered.seconds, seed=offered.seed)
 
 
-def _where(aim: Aim) -> tuple[Address, str, Path | None]:
+def _where(to: Destination) -> tuple[Address, str, Path | None]:
     """The address, the path, and the golden rows of a service by its name."""
-    if "://" not in aim.target:
-        return _service(aim)
-    parts = urlsplit(aim.target)
+    if "://" not in to.target:
+        return _service(to)
+    parts = urlsplit(to.target)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path in ("", "/"):
-        raise ConfigError(f"{aim.target} is no address to post to: it must be http://HOST:PORT/v2/models/NAME/infer")
+        raise ConfigError(f"{to.target} is no address to post to: it must be http://HOST:PORT/v2/models/NAME/infer")
     path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    return Address(host=f"{parts.scheme}://{parts.netloc}", timeout_s=aim.timeout_s), path, None
+    return Address(host=f"{parts.scheme}://{parts.netloc}", timeout_s=to.timeout_s), path, None
 
 
-def _service(aim: Aim) -> tuple[Address, str, Path | None]:
+def _service(to: Destination) -> tuple[Address, str, Path | None]:
     known = {one.service: one for one in services(home())}
-    found = known.get(aim.target)
+    found = known.get(to.target)
     if found is None:
-        raise ConfigError(f"there is no service {aim.target!r}: {among(aim.target, known)}")
-    release = Releases(home() / "releases.sqlite", home() / "store").live(aim.target)
+        raise ConfigError(f"there is no service {to.target!r}: {among(to.target, known)}")
+    release = Releases(home() / "releases.sqlite", home() / "store").live(to.target)
     parts = urlsplit(found.url)
     if found.state != "running" or release is None or not parts.hostname or parts.port is None:
-        raise DeploymentError(f"{aim.target} is {found.state}: start it with `fdpipe start {aim.target}`")
+        raise DeploymentError(f"{to.target} is {found.state}: start it with `fdpipe start {to.target}`")
     open_inference = bento.url(parts.hostname, parts.port + 1)
-    return Address(host=open_inference, timeout_s=aim.timeout_s), infer_path(release.model.name), release.golden
+    return Address(host=open_inference, timeout_s=to.timeout_s), infer_path(release.model.name), release.golden
 
 
-def _requests(aim: Aim, path: str, golden: Path | None) -> list[Request]:
-    chosen = aim.requests or golden
+def _requests(to: Destination, path: str, golden: Path | None) -> list[Request]:
+    chosen = to.requests or golden
     if chosen is None:
         raise ConfigError("an address has no rows of its own: give --requests FILE (golden rows as .npz, or one body a line)")
     if chosen.suffix != ".npz":
         return from_lines(chosen, path)
     if not chosen.exists():
         raise ConfigError(f"{chosen} is not there")
-    return from_golden(chosen, path, Form(aim.form), aim.rows)
+    return from_golden(chosen, path, Form(to.form), to.rows)
 
 
 def _exit(session: Session, result: LoadResult, p99_ms: float | None) -> int:

@@ -28,7 +28,7 @@ STYLES = {
 def show(session: Session, execution: Execution) -> None:
     """The candidates, the verdict, the service with a line to paste, and the report."""
     record = execution.record
-    console = session.console()
+    top, console = headline(record), session.console()
     console.print()
     console.print(_fitted(candidates(record, every=False), console))
     if others := len(record.trials) - len(short_list(record)):
@@ -37,8 +37,8 @@ def show(session: Session, execution: Execution) -> None:
     if record.rejection is not None:
         _say(session, record.rejection.word, record.rejection.reason, "red")
     else:
-        _say(session, "verdict", record.verdict.reason)
-    for remark in headline(record).remarks:
+        _say(session, "verdict", top.text)
+    for remark in top.remarks:
         _say(session, "note", remark, "yellow")
     if record.release is not None and record.deployment is not None:
         name, url = record.deployment.service, record.deployment.url
@@ -65,7 +65,7 @@ def as_data(folder: RunFolder) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class SweepJob:
     """One run of a sweep: its overrides, and what came of it."""
 
     overrides: str
@@ -98,7 +98,7 @@ def _came_of(record: Record) -> str:
     return record.deployment.url or "proved (dry run)"
 
 
-def comparison(jobs: Sequence[Job]) -> Table:
+def comparison(jobs: Sequence[SweepJob]) -> Table:
     """One row a job."""
     return table(("job", "exit", "candidate", "quality", "time", "result"), [job.row() for job in jobs])
 

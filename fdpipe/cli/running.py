@@ -55,7 +55,7 @@ def sweep(session: Session, overrides: Sequence[str], config_dirs: Sequence[Path
     plans = [_composed(job, config_dirs) for job in jobs]
     with steps_shown(session.console()):
         results = _executed(plans, trigger)
-    found = [result.Job(overrides=name, came_of=one) for name, one in zip(_differences(jobs), results, strict=True)]
+    found = [result.SweepJob(overrides=name, came_of=one) for name, one in zip(_differences(jobs), results, strict=True)]
     code = gravest(results)
     if session.as_json:
         session.give({"exit_code": int(code), "jobs": [job.as_data() for job in found]})

@@ -9,13 +9,13 @@ from rich.text import Text
 from fdpipe.cli.session import Session
 from fdpipe.cli.tables import table
 from fdpipe.errors import ConfigError, Exit, among
-from fdpipe.history import Entry, History, Standing
+from fdpipe.history import Fate, History, PastMeasurement
 from fdpipe.home import settle_environment
 from fdpipe.plan import name_of
 from fdpipe.trend import ABOVE, Change, Series, series_of, sparkline
 
 WORDS = ("model", "target", "above")
-COLUMNS = ("time (UTC)", "version", "candidate", "", "release", "time ÷ baseline's", "p50 ms", "batch")
+COLUMNS = ("time (UTC)", "version", "candidate", "came of it", "release", "time ÷ baseline's", "p50 ms", "batch")
 
 
 def trend(session: Session, words: Sequence[str]) -> int:
@@ -51,6 +51,8 @@ def _asked(words: Sequence[str]) -> dict[str, str]:
         name, equals, value = word.removeprefix("+").partition("=")
         if name not in WORDS or not equals or not value:
             raise ConfigError(f"{word} is not known to `fdpipe trend`: write model=NAME, +target=NAME, above=0.05")
+        if name in asked:
+            raise ConfigError(f"{name}= is given twice: write it once ({name}={asked[name]} or {name}={value})")
         asked[name] = value
     if "model" not in asked:
         raise ConfigError("say of which model: fdpipe trend model=NAME")
@@ -82,13 +84,13 @@ def _show(session: Session, model: str, one: Series) -> None:
     console.print(Text(_said(one.change), style="red" if one.change and one.change.regressed else ""), soft_wrap=True)
 
 
-def _row(entry: Entry) -> tuple[str, ...]:
+def _row(entry: PastMeasurement) -> tuple[str, ...]:
     moment = time.strftime("%Y-%m-%d %H:%M", time.gmtime(entry.time))
     ratio = "–"
     if entry.ratio:
         ratio = f"{entry.ratio.middle:.3f} [{entry.ratio.low:.3f}, {entry.ratio.high:.3f}]"
     lone = min(entry.measurement.timings, key=lambda timing: (timing.batch, timing.length or 0))
-    standing = "deployed" if entry.standing is Standing.DEPLOYED else "not deployed"
+    standing = "deployed" if entry.standing is Fate.DEPLOYED else "not deployed"
     release = entry.release[:12] if entry.release else ""
     return moment, entry.version, entry.candidate, standing, release, ratio, f"{lone.p50_ms:.3f}", str(lone.batch)
 

@@ -63,6 +63,7 @@ class Assembly:
             monitor=self.workers("monitor"),
             slicer=self.workers("slicer"),
             corruption=self.workers("corruption"),
+            certifier=self.worker("runtime", "certifier") if self.group("certifier") else None,
             benchmark=self.settings(Benchmark, "benchmark"),
             service=self.settings(ServiceSettings, "service"),
             conversion=workers.convert(Conversion, self.beside_workers("converter"), self.name("converter")),

@@ -1,11 +1,12 @@
 """batch_invariance: a row's answer may not depend on the rows that happen to be computed with it."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
 from fdpipe.artifacts import Aspect, CheckResult, Mark, Outcome
-from fdpipe.interfaces import Evidence
+from fdpipe.evidence import Evidence
 
 
 class Unbatchable(StrEnum):
@@ -17,7 +18,8 @@ class Unbatchable(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class BatchInvariance:
-    """No answer may change between a row alone, in batches, beside an outlier, and padded by a longer row.
+    """No answer may change between a row alone, in batches, beside an outlier, and padded by a longer row: no label, and no
+    probability or other figure by more than float arithmetic in another order makes.
 
     A service that joins requests would otherwise let one caller's rows change another's answers. With `unbatchable=mark` such
     a candidate passes and its release says so: a service never puts two requests into one call. The rows of one request are
@@ -36,6 +38,8 @@ class BatchInvariance:
         reason = f"{found.changed} of {found.rows} answers change with the batch"
         if changes:
             reason += f", most {found.worst_setting}"
+            moved = found.largest_difference
+            reason += f", by up to {moved:.2g} of their size" if 0 < moved < math.inf else ""
             reason += "; marked: no two requests share a call" if marks else ""
         return CheckResult(
             check="batch_invariance",

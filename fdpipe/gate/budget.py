@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import ClassVar
 
-from fdpipe.artifacts import Aspect, Basis, CheckResult, Figure, Finding, Measurement, Outcome, Timing
-from fdpipe.interfaces import Evidence
+from fdpipe.artifacts import DECIDING_FIRST, Aspect, Basis, CheckResult, Figure, Finding, Measurement, Outcome, Timing
+from fdpipe.evidence import Evidence
 from fdpipe.plan import Unmeasured
 
 FEWEST_CALLS = 100
@@ -18,7 +18,6 @@ AT_LEAST = ("rows_per_s",)
 TIMES = ("p99_ms", "rows_per_s", "cold_start_ms")
 HASTY = 1.5
 """On a first impression, which takes a tenth of a second, times must be so many times beyond their limit to be refused."""
-GRAVEST_FIRST = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS)
 TOLD: Mapping[str, str] = MappingProxyType(
     {
         "p99_ms": "the slowest call in a hundred",
@@ -26,7 +25,7 @@ TOLD: Mapping[str, str] = MappingProxyType(
         "memory_mib": "the peak memory",
         "size_mib": "the size of its files",
         "cold_start_ms": "loading and the first call",
-        "joules": "the energy of one inference",
+        "joules": "the energy of one row",
     }
 )
 """What each limit is about, for the sentence."""
@@ -36,7 +35,7 @@ TOLD: Mapping[str, str] = MappingProxyType(
 class Budget:
     """Limits, of which None asks for nothing: the 99th percentile of a call's time at the batch size where it is longest; the
     rows in a second at the batch size where they are most; the peak memory of a process that does nothing else; the size of
-    the files; loading and the first call; the energy of one inference.
+    the files; loading and the first call; the energy of one row.
 
     Of what was not measured, or only estimated, nothing is concluded, unless `unmeasured` allows it: then an estimate counts,
     and what is missing passes. On a first impression only what is known then is judged. The baseline is judged, too.
@@ -67,7 +66,7 @@ class Budget:
         result = CheckResult(check="budget", candidate=name, outcome=Outcome.PASS, reason="no limit is set")
         if not judged:
             return replace(result, reason="nothing is known yet") if any(self._limits()) else result
-        findings, sentences = zip(*sorted(judged, key=lambda one: GRAVEST_FIRST.index(one[0].outcome)), strict=True)
+        findings, sentences = zip(*sorted(judged, key=lambda one: DECIDING_FIRST.index(one[0].outcome)), strict=True)
         first = findings[0]
         reasons = [told for one, told in zip(findings, sentences, strict=True) if one.outcome is first.outcome]
         return replace(

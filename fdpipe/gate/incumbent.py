@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fdpipe.artifacts import Aspect, CheckResult, Outcome
-from fdpipe.gate.loss import Drop, Rule, checked, checked_alpha
-from fdpipe.interfaces import Evidence
+from fdpipe.evidence import Evidence
+from fdpipe.gate._every_metric import EveryMetric
+from fdpipe.gate.loss import Drop, Limit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +25,17 @@ class Incumbent:
 
     def __post_init__(self) -> None:
         """A limit that can be compared with, and a probability."""
-        checked(self.max_drop)
-        checked_alpha(self.alpha)
+        self._limit()
 
     def judge(self, evidence: Evidence) -> CheckResult:
         """The metric that lost most decides; a first deployment passes."""
         name = evidence.candidate.name
         if evidence.incumbent is None:
             return CheckResult(check="incumbent", candidate=name, outcome=Outcome.PASS, reason="nothing is deployed yet")
-        rule = Rule(check="incumbent", limit=self.max_drop, drop=self.drop, alpha=self.alpha)
         release = (evidence.incumbent_release or "unknown")[:12]
         suffix = f", against the deployed release {release}"
-        return rule.result(evidence, evidence.beside_incumbent, evidence.incumbent.quality, suffix)
+        every = EveryMetric(check="incumbent", limit=self._limit())
+        return every.result(evidence, evidence.beside_incumbent, evidence.incumbent.quality, suffix)
+
+    def _limit(self) -> Limit:
+        return Limit(max_drop=self.max_drop, drop=self.drop, alpha=self.alpha)

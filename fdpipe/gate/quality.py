@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fdpipe.artifacts import Aspect, CheckResult
-from fdpipe.gate.loss import Drop, Rule, checked, checked_alpha
-from fdpipe.interfaces import Evidence
+from fdpipe.evidence import Evidence
+from fdpipe.gate._every_metric import EveryMetric
+from fdpipe.gate.loss import Drop, Limit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +27,14 @@ class Quality:
 
     def __post_init__(self) -> None:
         """A limit that can be compared with, a probability, and a gain."""
-        checked(self.max_drop)
-        checked_alpha(self.alpha)
+        self._limit()
         if self.implausible_gain is not None and not self.implausible_gain > 0:
             raise ValueError(f"implausible_gain must be above 0, or null, not {self.implausible_gain}")
 
     def judge(self, evidence: Evidence) -> CheckResult:
         """The metric that lost most decides."""
-        rule = Rule(check="quality", limit=self.max_drop, drop=self.drop, alpha=self.alpha, implausible=self.implausible_gain)
-        return rule.result(evidence, evidence.beside_original, evidence.evaluation.reference)
+        every = EveryMetric(check="quality", limit=self._limit(), implausible=self.implausible_gain)
+        return every.result(evidence, evidence.beside_original, evidence.evaluation.reference)
+
+    def _limit(self) -> Limit:
+        return Limit(max_drop=self.max_drop, drop=self.drop, alpha=self.alpha)

@@ -1,17 +1,12 @@
 """robustness: what a caller's worse rows cost the original, they may cost the candidate, and little more."""
 
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from fdpipe.artifacts import Aspect, CheckResult, Finding, Outcome, Stress
-from fdpipe.gate.loss import Drop, checked
-from fdpipe.interfaces import Evidence
-from fdpipe.statistics.noninferiority import Comparison, agreement, compare
-
-ORDER = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS)
-"""That which decides comes first."""
+from fdpipe.artifacts import DECIDING_FIRST, Aspect, CheckResult, Finding, Outcome, Stress
+from fdpipe.evidence import Evidence
+from fdpipe.gate.loss import OF_ZERO, Drop, Limit, is_of_zero, not_shown, rows_needed
+from fdpipe.statistics.noninferiority import Loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +16,7 @@ class Robustness:
 
     Every corruption and every metric must hold, so that none needs a correction for the others (Berger 1982, Technometrics 24,
     295-300). The baseline is what the others are compared with. A search does not ask for corrupted rows: only the finalists
-    are put to them.
+    are put to them. Where corruptions were asked for and none suits the rows and the baseline, nothing is concluded.
     """
 
     aspect: ClassVar[Aspect] = Aspect.QUALITY
@@ -32,9 +27,7 @@ class Robustness:
 
     def __post_init__(self) -> None:
         """A limit that can be compared with, and a probability."""
-        checked(self.max_drop)
-        if not 0 < self.alpha < 0.5:
-            raise ValueError(f"alpha must be above 0 and below 0.5, not {self.alpha}")
+        self._limit()
 
     def judge(self, evidence: Evidence) -> CheckResult:
         """The corruption and the metric that lost most decide."""
@@ -43,72 +36,57 @@ class Robustness:
         )
         if evidence.stress is None:
             return replace(result, reason="corrupted rows are not asked for a first impression")
-        if not evidence.stress:
-            return replace(result, reason="no corruption was asked, or none that the rows and the baseline could bear")
+        if not evidence.stress and not evidence.corruptions:
+            return replace(result, reason="no corruption is asked for")
         if evidence.is_baseline:
             return replace(result, reason="is the baseline, which the others are compared with on corrupted rows")
-        found = [finding for one in evidence.stress for finding in self._of(one, evidence)]
-        findings = tuple(sorted(found, key=lambda one: (ORDER.index(one.outcome), -_size(one))))
+        if not evidence.stress:
+            return replace(result, outcome=Outcome.INCONCLUSIVE, reason=_not_asked(evidence.corruptions))
+        found = [self._found(one, name, evidence) for one in evidence.stress for name in one.reference or ("no metric",)]
+        found.sort(key=lambda one: (DECIDING_FIRST.index(one[0].outcome), -not_shown(one[0])))
+        findings = tuple(finding for finding, _ in found)
         first = findings[0]
-        undecided = [one.needed for one in findings if one.outcome is Outcome.INCONCLUSIVE]
         return replace(
             result,
             outcome=first.outcome,
-            reason=self._reason(first, evidence.stress),
+            reason=self._reason(*found[0], evidence),
             figure=first.figure,
             unit=first.unit,
             findings=findings,
-            needed=_most(undecided) if first.outcome is Outcome.INCONCLUSIVE else None,
+            needed=rows_needed(findings) if first.outcome is Outcome.INCONCLUSIVE else None,
         )
 
-    def _of(self, one: Stress, evidence: Evidence) -> list[Finding]:
-        """A finding for each metric; one that the candidate has no figure of fails, and so does a corruption without any."""
-        findings = []
-        for name in one.reference or ("no metric",):
-            told = Finding(name=one.corruption, outcome=Outcome.FAIL, limit=self.max_drop, unit=name, rows=one.rows)
-            if (found := self._compared(one, name, evidence)) is not None:
-                told = replace(told, figure=found.loss, low=found.loss_low, high=found.loss_high)
-                told = replace(told, outcome=found.outcome, needed=found.needed)
-            findings.append(told)
-        return findings
+    def _found(self, one: Stress, name: str, evidence: Evidence) -> tuple[Finding, Loss]:
+        """What a metric lost; one that the candidate has no figure of fails, and so does a corruption without any. Agreement is
+        that with the baseline, row by row."""
+        beside, figures = evidence.beside_original, (one.reference.get(name), one.quality.get(name))
+        if beside is not None and None not in figures and name in evidence.metrics:
+            beside = replace(beside, before=one.baseline_answers.load(), after=one.answers.load())
+        limit = self._limit()
+        loss = limit.lost(name, evidence, beside, one.rows, figures)
+        return limit.finding(one.corruption, name, loss), loss
 
-    def _compared(self, one: Stress, name: str, evidence: Evidence) -> Comparison | None:
-        """What was lost; None where there is no figure. Agreement is that with the baseline, row by row."""
-        figure, paired, relative = one.quality.get(name), evidence.beside_original, self.drop is Drop.RELATIVE
-        if figure is None:
-            return None
-        if name not in evidence.metrics:
-            return agreement(figure, one.rows, limit=self.max_drop, relative=relative, alpha=self.alpha)
-        if paired is None:
-            return None
-        return compare(
-            evidence.metrics[name], replace(paired, before=one.baseline_answers.load(), after=one.answers.load()),
-            higher_is_better=evidence.directions[name], limit=self.max_drop, relative=relative, alpha=self.alpha,
-        )  # fmt: skip
+    def _limit(self) -> Limit:
+        return Limit(max_drop=self.max_drop, drop=self.drop, alpha=self.alpha)
 
-    def _reason(self, first: Finding, stress: tuple[Stress, ...]) -> str:
+    def _reason(self, first: Finding, loss: Loss, evidence: Evidence) -> str:
+        borne = [one.corruption for one in evidence.stress or ()]
+        lost = f"its loss is {first.figure or 0.0:.4f} ({first.low or 0.0:.4f}–{first.high or 0.0:.4f}) {first.unit}"
         if first.outcome is Outcome.PASS:
-            every = ", ".join(one.corruption for one in stress)
-            return f"on rows with {every} {_lost(first)}, at most {self.max_drop:g} is allowed"
-        if first.figure is None:
+            rest = [name for name in evidence.corruptions if name not in borne]
+            told = f" ({', '.join(rest)} could not be asked)" if rest else ""
+            return f"on rows with {', '.join(borne)} {lost}, at most {self.max_drop:g} is allowed{told}"
+        if is_of_zero(loss):
+            return f"with {first.name} the baseline's {first.unit} is 0: {OF_ZERO}"
+        if first.figure is None and None in (loss.before, loss.after):
             return f"with {first.name} it has no figure of {first.unit}, and the baseline has one"
-        more = ""
-        if first.outcome is Outcome.INCONCLUSIVE:
-            more = f": some {first.needed} rows would decide" if first.needed else ": these rows cannot decide it"
-        return f"with {first.name} {_lost(first)} beside the baseline, at most {self.max_drop:g} is allowed{more}"
+        if first.figure is None:
+            return f"with {first.name} its {first.unit} cannot be compared row by row"
+        undecided = first.outcome is Outcome.INCONCLUSIVE and first.needed is None
+        more = ": these rows cannot decide it" if undecided else ""
+        return f"with {first.name} {lost} beside the baseline, at most {self.max_drop:g} is allowed{more}"
 
 
-def _lost(one: Finding) -> str:
-    """What was lost, and its bounds."""
-    return f"its loss is {one.figure or 0.0:.4f} ({one.low or 0.0:.4f}–{one.high or 0.0:.4f}) {one.unit}"
-
-
-def _size(one: Finding) -> float:
-    """How much was surely not lost; nothing is sure where there is no figure."""
-    return math.inf if one.high is None else one.high
-
-
-def _most(needed: Iterable[int | None]) -> int | None:
-    """The most rows that anything needs; None where no number would do."""
-    every = list(needed)
-    return None if None in every else max((one for one in every if one is not None), default=None)
+def _not_asked(corruptions: tuple[str, ...]) -> str:
+    names = ", ".join(corruptions)
+    return f"the rows cannot be corrupted with {names}, or the baseline has no answers to them then: choose other corruptions"

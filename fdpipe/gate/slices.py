@@ -1,28 +1,22 @@
 """slices: no group of rows may lose what the whole does not show."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import ClassVar
 
 import numpy as np
 
 from fdpipe.arrays import take
-from fdpipe.artifacts import Aspect, CheckResult, Finding, Outcome
-from fdpipe.gate.loss import Drop, checked
-from fdpipe.interfaces import Evidence, Paired
+from fdpipe.artifacts import DECIDING_FIRST, Aspect, CheckResult, Finding, Outcome
+from fdpipe.evidence import Evidence, Paired
+from fdpipe.gate.loss import AGREEMENT, OF_ZERO, Drop, Limit, is_of_zero, rows_needed
 from fdpipe.statistics.holm import refuted
 from fdpipe.statistics.influence import Scale
-from fdpipe.statistics.noninferiority import RESAMPLES, ROUNDING, Comparison, agreement, compare
-
-MOST_RESAMPLES = 20_000
-"""However small a share of alpha is one slice's."""
+from fdpipe.statistics.noninferiority import ROUNDING, Loss
 
 NAMED = 3
 """How many slices a sentence names."""
-
-ORDER = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS)
-"""That which decides comes first."""
 
 Case = tuple[str, str]
 """A slice and a metric."""
@@ -44,7 +38,7 @@ class Slices:
     that many slices refuse a harmless candidate no more often than one. `undecided=refuse` demands the proof of each: every one
     must be surely below the limit at 1 - alpha, which needs no correction, since all must hold (Berger 1982, Technometrics 24,
     295-300). A slice of fewer than `min_rows` is told and not judged, nor is a metric that the original has no figure of there;
-    where that is so of every slice, nothing is concluded.
+    where that is so of every slice, or a slicer was asked for and there is no slice, nothing is concluded.
     """
 
     aspect: ClassVar[Aspect] = Aspect.QUALITY
@@ -56,41 +50,39 @@ class Slices:
     undecided: Undecided = Undecided.ALLOW
 
     def __post_init__(self) -> None:
-        """A limit that can be compared with, and a probability."""
-        checked(self.max_drop)
-        if not 0 < self.alpha < 0.5:
-            raise ValueError(f"alpha must be above 0 and below 0.5, not {self.alpha}")
+        """A limit that can be compared with, a probability, and a number of rows."""
+        self._limit()
         if self.min_rows < 1:
-            raise ValueError("min_rows must be at least 1")
+            raise ValueError(f"min_rows must be at least 1, not {self.min_rows}")
 
     def judge(self, evidence: Evidence) -> CheckResult:
         """The slice that lost most decides."""
         result = CheckResult(
-            check="slices", candidate=evidence.candidate.name, outcome=Outcome.PASS, reason="there are no slices",
+            check="slices", candidate=evidence.candidate.name, outcome=Outcome.PASS, reason="no slicer is asked for",
             limit=self.max_drop,
         )  # fmt: skip
-        if not evidence.slices:
+        if not evidence.slices and not evidence.slicers:
             return result
+        if not evidence.slices:
+            return replace(result, outcome=Outcome.INCONCLUSIVE, reason=_no_slice(evidence.slicers))
         if evidence.beside_original is None or not evidence.directions:
             return replace(result, outcome=Outcome.FAIL, reason="there are no metrics or no answers to judge slices by")
         found = self._found(evidence, evidence.beside_original)
-        findings = tuple(sorted(found, key=lambda one: (ORDER.index(one.outcome), -_size(one))))
-        failed = [one for one in findings if one.outcome is Outcome.FAIL]
-        open_ = [one for one in findings if one.outcome is Outcome.INCONCLUSIVE and one.figure is not None]
-        judged = [one for one in findings if one.figure is not None]
-        refuses = not (judged or failed) or (self.undecided is Undecided.REFUSE and bool(open_))
-        first = next(iter(failed or open_ or judged), None)
+        failed, undecided = found.of(Outcome.FAIL), [*found.of(Outcome.INCONCLUSIVE), *found.of_zero]
+        nothing = not failed and all(one.figure is None for one in found.findings)
+        refuses = nothing or (self.undecided is Undecided.REFUSE and bool(undecided))
+        first = next(iter(failed or found.judged), None)
         return replace(
             result,
             outcome=Outcome.FAIL if failed else Outcome.INCONCLUSIVE if refuses else Outcome.PASS,
-            reason=self._reason(failed, open_, findings),
+            reason=found.refusal(failed[0]) if failed else found.nothing if nothing else found.told,
             figure=first.figure if first else None,
             unit=first.unit if first else "",
-            findings=findings,
-            needed=_needed(open_, evidence) if refuses and not failed else None,
+            findings=found.findings,
+            needed=_needed(undecided, evidence) if refuses and not failed else None,
         )
 
-    def _found(self, evidence: Evidence, paired: Paired) -> list[Finding]:
+    def _found(self, evidence: Evidence, paired: Paired) -> "_Found":
         """A finding for each slice and metric, and one for a slice of too few rows."""
         counts = {name: int(np.count_nonzero(rows)) for name, rows in evidence.slices.items()}
         few = [
@@ -103,16 +95,19 @@ class Slices:
         }
         judged = {case: one for case, one in plain.items() if one.loss is not None}
 
-        def harm(case: Case, level: float) -> Comparison | None:
+        def harm(case: Case, level: float) -> Loss | None:
             found = self._asked(evidence, paired, case, level)
             return found if found.outcome is Outcome.FAIL else None
 
         suspects = [case for case, one in judged.items() if one.outcome is Outcome.FAIL]
         sure = refuted(suspects, len(judged), self.alpha, harm)
         silent = [case for case in cases if case not in judged and not _has_figure(evidence, paired, case)]
-        return few + [self._finding(case, plain[case], sure.get(case), case in silent) for case in cases]
+        every = few + [self._finding(case, plain[case], sure.get(case), case in silent) for case in cases]
+        every.sort(key=lambda one: (DECIDING_FIRST.index(one.outcome), -_size(one)))
+        zeros = [case for case, one in plain.items() if is_of_zero(one)]
+        return _Found(check=self, findings=tuple(every), of_zero=[one for one in every if (one.name, one.unit) in zeros])
 
-    def _glanced(self, evidence: Evidence, paired: Paired, case: Case) -> Comparison | None:
+    def _glanced(self, evidence: Evidence, paired: Paired, case: Case) -> Loss | None:
         """On a first impression, where nothing but sure harm counts, what lost no more than it may is not looked at closer."""
         if evidence.stress is not None or self.undecided is Undecided.REFUSE:
             return None
@@ -124,52 +119,88 @@ class Slices:
         scale = Scale(higher_is_better=evidence.directions[case[1]], relative=self.drop is Drop.RELATIVE)
         if not (loss := scale.loss(before, after)) <= self.max_drop + ROUNDING:
             return None
-        return Comparison(outcome=Outcome.PASS, rows=int(np.count_nonzero(rows)), loss=loss)
+        return Loss(outcome=Outcome.PASS, rows=int(np.count_nonzero(rows)), loss=loss)
 
-    def _asked(self, evidence: Evidence, paired: Paired, case: Case, level: float) -> Comparison:
+    def _asked(self, evidence: Evidence, paired: Paired, case: Case, level: float) -> Loss:
         """What was lost, with bounds at this level."""
         name, metric = case
-        rows, relative = evidence.slices[name], self.drop is Drop.RELATIVE
-        if metric in evidence.metrics:
-            return compare(
-                evidence.metrics[metric], paired, higher_is_better=evidence.directions[metric], limit=self.max_drop,
-                relative=relative, alpha=level, rows=rows, resamples=int(min(MOST_RESAMPLES, max(RESAMPLES, 20 / level))),
-            )  # fmt: skip
-        if paired.alike is None or len(paired.alike) != len(rows):
-            return Comparison(outcome=Outcome.FAIL, rows=int(np.count_nonzero(rows)))
-        alike = paired.alike[rows]
-        return agreement(float(np.mean(alike)), len(alike), limit=self.max_drop, relative=relative, alpha=level)
+        rows, figures = evidence.slices[name], None
+        if metric == AGREEMENT and metric not in evidence.metrics:
+            known = paired.alike is not None and len(paired.alike) == len(rows)
+            figures = (1.0, float(np.mean(paired.alike[rows])) if known and paired.alike is not None else None)
+        limit = replace(self._limit(), alpha=level)
+        return limit.lost(metric, evidence, paired, int(np.count_nonzero(rows)), figures, rows)
 
-    def _finding(self, case: Case, plain: Comparison, sure: Comparison | None, silent: bool) -> Finding:
-        name, unit = case
-        told = Finding(name=name, outcome=plain.outcome, limit=self.max_drop, unit=unit, rows=plain.rows)
+    def _finding(self, case: Case, plain: Loss, sure: Loss | None, silent: bool) -> Finding:
+        """Without a figure it fails where the original has one; surely harmed is only what all slices together say is."""
+        told = self._limit().finding(*case, plain)
         if plain.loss is None:
-            return replace(told, outcome=Outcome.INCONCLUSIVE if silent else Outcome.FAIL)
-        told = replace(told, figure=plain.loss, low=plain.loss_low, high=plain.loss_high, needed=plain.needed)
+            return replace(told, outcome=Outcome.INCONCLUSIVE) if silent else told
         if plain.outcome is not Outcome.FAIL:
             return told
         return replace(told, outcome=Outcome.INCONCLUSIVE) if sure is None else replace(told, low=sure.loss_low)
 
-    def _reason(self, failed: list[Finding], open_: list[Finding], findings: tuple[Finding, ...]) -> str:
-        few = [one.name for one in findings if one.needed is not None and one.figure is None]
-        rest = [f"{_listed([one.name for one in open_])} could not be decided"] if open_ else []
-        rest += [f"{_listed(few)} had fewer than {self.min_rows} rows"] if few else []
-        notes = f" ({'; '.join(rest)})" if rest else ""
-        if not failed and all(one.figure is None for one in findings):
-            why = f"has {self.min_rows} rows" if len(few) == len(findings) else "has rows of which the original has a figure"
-            return f"no slice could be judged: none {why}"
-        if not failed:
-            slices = len({one.name for one in findings})
-            return f"none of {slices} slices surely lost more than {self.max_drop:g}{notes}"
-        first, others = failed[0], len({one.name for one in failed}) - 1
+    def _limit(self) -> Limit:
+        return Limit(max_drop=self.max_drop, drop=self.drop, alpha=self.alpha)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """The findings of all slices, that which decides first, and what is said of them. `of_zero` have no loss, since the figure
+    before was 0."""
+
+    check: Slices
+    findings: tuple[Finding, ...]
+    of_zero: list[Finding] = field(default_factory=list)
+
+    @property
+    def judged(self) -> list[Finding]:
+        return [one for one in self.findings if one.figure is not None]
+
+    def of(self, outcome: Outcome) -> list[Finding]:
+        """A failure may be without a figure."""
+        found = self.findings if outcome is Outcome.FAIL else self.judged
+        return [one for one in found if one.outcome is outcome]
+
+    @property
+    def few(self) -> list[Finding]:
+        return [one for one in self.findings if one.needed is not None and one.figure is None]
+
+    @property
+    def notes(self) -> str:
+        """What was not judged, in brackets."""
+        undecided = self.of(Outcome.INCONCLUSIVE)
+        rest = [f"{_listed(undecided)} could not be decided"] if undecided else []
+        rest += [f"of {_listed(self.of_zero)} the original's figure is 0, and {OF_ZERO}"] if self.of_zero else []
+        rest += [f"{_listed(self.few)} had fewer than {self.check.min_rows} rows"] if self.few else []
+        return f" ({'; '.join(rest)})" if rest else ""
+
+    @property
+    def told(self) -> str:
+        slices = len({one.name for one in self.findings})
+        return f"none of {slices} slices surely lost more than {self.check.max_drop:g}{self.notes}"
+
+    @property
+    def nothing(self) -> str:
+        why = "none has rows of which the original has a figure"
+        if len(self.few) == len(self.findings):
+            why = f"none has {self.check.min_rows} rows"
+        elif self.of_zero:
+            why = f"the original's figure is 0, and {OF_ZERO}"
+        return f"no slice could be judged: {why}"
+
+    def refusal(self, first: Finding) -> str:
+        others = len({one.name for one in self.of(Outcome.FAIL)}) - 1
         also = f", and {others} more" if others else ""
         if first.figure is None:
-            return f"{first.name}{also} has no figure of {first.unit}, and the original has one{notes}"
+            return f"{first.name}{also} has no figure of {first.unit}, and the original has one{self.notes}"
         sure = f" (surely {first.low:.4f})" if first.low is not None else ""
-        return (
-            f"{first.name}{also} lost {first.figure:.4f}{sure} {first.unit} on {first.rows} rows, at most {self.max_drop:g} is "
-            f"allowed{notes}"
-        )
+        lost = f"{first.name}{also} lost {first.figure:.4f}{sure} {first.unit} on {first.rows} rows"
+        return f"{lost}, at most {self.check.max_drop:g} is allowed{self.notes}"
+
+
+def _no_slice(slicers: tuple[str, ...]) -> str:
+    return f"no slice could be judged: these rows have not what {', '.join(slicers)} would slice by: choose another slicer"
 
 
 def _has_figure(evidence: Evidence, paired: Paired, case: Case) -> bool:
@@ -189,13 +220,16 @@ def _size(one: Finding) -> float:
     return one.figure
 
 
-def _listed(names: list[str]) -> str:
-    several = list(dict.fromkeys(names))
-    more = f" and {len(several) - NAMED} more" if len(several) > NAMED else ""
-    return f"{', '.join(several[:NAMED])}{more}"
+def _listed(findings: list[Finding]) -> str:
+    names = list(dict.fromkeys(one.name for one in findings))
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"
 
 
-def _needed(open_: list[Finding], evidence: Evidence) -> int | None:
+def _needed(undecided: list[Finding], evidence: Evidence) -> int | None:
     """How many evaluation rows would decide every slice, if it kept its share of them."""
-    every = [math.ceil(one.needed * evidence.evaluation.rows / one.rows) for one in open_ if one.needed and one.rows]
-    return max(every, default=None) if len(every) == len(open_) else None
+    shares = [
+        replace(one, needed=math.ceil(one.needed * evidence.evaluation.rows / one.rows) if one.needed and one.rows else None)
+        for one in undecided
+    ]
+    return rows_needed(shares)

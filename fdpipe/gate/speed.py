@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from fdpipe.artifacts import Aspect, CheckResult, Finding, Health, Interval, Measured, Outcome, Pace, Timing
-from fdpipe.interfaces import Evidence
+from fdpipe.evidence import Evidence
 
 NARROW = 0.02
 """A ratio that is known to within this is known: what then lies on both sides of the limit is as fast as the limit says, and
@@ -88,8 +88,7 @@ class Speed:
             return f"{takes}, at most {first.limit:g} is allowed"
         asked = f"{takes}, it must surely be below {first.limit:.4g}"
         if first.outcome is Outcome.INCONCLUSIVE:
-            advice = "measure longer (benchmark.seconds) or where it is quieter"
-            told = f"{asked}: too noisy to tell{_noise(measured.health)}, {advice}"
+            told = f"{asked}: {_why_inconclusive(measured.health)}"
             return told + (f"; it left early: {left}" if left else "")
         return asked if first.outcome is Outcome.PASS else f"{asked}: the simpler one is kept"
 
@@ -118,11 +117,16 @@ def _low(one: Finding) -> float:
 
 def _doubt(health: Health | None) -> float:
     """By how much the baseline surely differs from itself in a second process: no ratio is known better than that. 1 where
-    it does not."""
+    it does not, or where nobody asked; where it was asked and is not known, it may be anything, and nothing is concluded."""
+    if health and health.noise_unknown:
+        return math.inf
     noise = health.noise if health else None
     return 1.0 if noise is None or not _finite(noise) else max(1.0, noise.low, 1 / noise.high if noise.high > 0 else math.inf)
 
 
-def _noise(health: Health | None) -> str:
+def _why_inconclusive(health: Health | None) -> str:
+    if health and health.noise_unknown:
+        return f"by how much this machine's noise moves it is not known ({health.noise_unknown}), measure again"
     noise = health.noise if health else None
-    return f" (the baseline takes {noise.low:.3f}–{noise.high:.3f} of its own time)" if noise else ""
+    own = f" (the baseline takes {noise.low:.3f}–{noise.high:.3f} of its own time)" if noise else ""
+    return f"too noisy to tell{own}, measure longer (benchmark.seconds) or where it is quieter"

@@ -2,6 +2,21 @@
 
 from fdpipe.hardware.advice import Advice, Aim, advise
 from fdpipe.hardware.table import Column, Row, not_run, rows_of
-from fdpipe.hardware.words import cell, cells, headings, notes
+from fdpipe.hardware.words import NAMES, cell, cells, headings, notes, number, unit_of
 
-__all__ = ["Advice", "Aim", "Column", "Row", "advise", "cell", "cells", "headings", "not_run", "notes", "rows_of"]
+__all__ = [
+    "NAMES",
+    "Advice",
+    "Aim",
+    "Column",
+    "Row",
+    "advise",
+    "cell",
+    "cells",
+    "headings",
+    "not_run",
+    "notes",
+    "number",
+    "rows_of",
+    "unit_of",
+]

@@ -85,11 +85,10 @@ def _value(figure: Figure, bases: tuple[Basis, ...]) -> float | None:
 
 
 def _why_nothing(rows: Sequence[Row], criterion: Criterion, estimates: bool) -> str:
-    """The first row's reason stands for all."""
+    """The first figure's reason stands for all."""
     passed = [row for row in rows if row.candidate]
     if not passed:
-        told = next((row.reason for row in rows if row.reason), "there is no row")
-        return f"no candidate passed the gate on any target ({told})"
+        return "no candidate passed the gate on any target; each row has its reason" if rows else "there is no row"
     figures = [row.figures[criterion.column] for row in passed]
     guessed = next((one for one in figures if one.basis is Basis.ESTIMATED), None)
     if guessed is not None and not estimates:

@@ -22,8 +22,8 @@ class Column(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One target and runtime. Without a `candidate`, or where figures are missing, `reason` says why. `machine` is where its
-    figures were measured."""
+    """One target and runtime. Without a `candidate`, or where figures are missing, `reason` says why, and `instead` in a few
+    words what stands in the candidate's place. `machine` is where its figures were measured."""
 
     target: str
     runtime: str
@@ -31,9 +31,7 @@ class Row:
     figures: Mapping[Column, Figure]
     machine: str = ""
     reason: str = ""
-
-
-MIB = 1 << 20
+    instead: str = ""
 
 
 def rows_of(record: Record, target: Target) -> tuple[Row, ...]:
@@ -46,9 +44,10 @@ def rows_of(record: Record, target: Target) -> tuple[Row, ...]:
     return (*found, *skipped)
 
 
-def not_run(target: Target, why: str, runtime: str = "") -> Row:
-    """A target, or one of its runtimes, of which nothing could be measured here."""
-    return Row(target=target.name, runtime=runtime, candidate=None, figures=_nothing(target, why), reason=why)
+def not_run(target: Target, why: str, runtime: str = "", instead: str = "not measured") -> Row:
+    """A target, or one of its runtimes, of which nothing could be measured here, or nothing is left."""
+    nothing = _nothing(target, why)
+    return Row(target=target.name, runtime=runtime, candidate=None, figures=nothing, reason=why, instead=instead)
 
 
 def _row(record: Record, target: Target, runtime: str) -> Row:
@@ -56,7 +55,8 @@ def _row(record: Record, target: Target, runtime: str) -> Row:
     by_name = {trial.candidate.name: trial for trial in trials}
     best = next((by_name[name] for name in record.verdict.passed if name in by_name), None)
     if best is None:
-        return not_run(target, _why_none(record, trials), runtime)
+        instead, why = _why_none(record, trials)
+        return not_run(target, why, runtime, instead)
     name, measured = best.candidate.name, record.measured
     own = measured.of(name)
     if own is None:
@@ -115,7 +115,7 @@ def _memory(own: Measurement) -> Figure:
 def _size(trial: Trial) -> Figure:
     if trial.artifact is None:
         return _missing("MiB", trial.reason or "it was not made")
-    return Figure(value=trial.artifact.size_bytes / MIB, unit="MiB", basis=Basis.MEASURED, method="the model's files")
+    return Figure(value=trial.artifact.size_mib, unit="MiB", basis=Basis.MEASURED, method="the model's files")
 
 
 def _nothing(target: Target, why: str) -> dict[Column, Figure]:
@@ -127,15 +127,17 @@ def _missing(unit: str, why: str) -> Figure:
     return Figure(value=None, unit=unit, basis=Basis.NOT_MEASURED, method=why)
 
 
-def _why_none(record: Record, trials: Iterable[Trial]) -> str:
-    """Why no candidate of a runtime passed, in the words of the one that came furthest."""
+def _why_none(record: Record, trials: Iterable[Trial]) -> tuple[str, str]:
+    """What became of a runtime's candidates, and why none passed, in the words of the one that came furthest."""
     every = list(trials)
     if unmeasured := next((one.unmeasured for one in every if one.unmeasured), ""):
-        return f"not measured: {unmeasured}"
+        return "not measured", f"not measured: {unmeasured}"
     names = {trial.candidate.name for trial in every}
     refused = [one for one in record.verdict.results if one.candidate in names and one.outcome is not Outcome.PASS]
     if refused:
-        return f"no candidate passed the gate: {refused[0].candidate}: {refused[0].check}: {refused[0].reason}"
+        told = f"{refused[0].candidate}: {refused[0].check}: {refused[0].reason}"
+        return "none passed", f"no candidate passed the gate: {told}"
     if kept := [trial for trial in every if trial.artifact is not None]:
-        return f"none of {len(kept)} came into the final benchmark: runtime={every[0].candidate.runtime} looks at it alone"
-    return f"no candidate could be made: {every[0].reason}"
+        alone = f"runtime={every[0].candidate.runtime} looks at it alone"
+        return "no finalist", f"none of {len(kept)} came into the final benchmark: {alone}"
+    return "none made", f"no candidate could be made: {every[0].reason}"

@@ -12,9 +12,16 @@ HEADINGS = {
     Column.P99: "p99 ms",
     Column.MEMORY: "memory MiB",
     Column.SIZE: "size MiB",
-    Column.ENERGY: "energy J",
-    Column.COST: "cost of a million",
+    Column.ENERGY: "J a row",
+    Column.COST: "cost of a million rows",
 }
+NAMES = {column: column.value for column in Column} | {
+    Column.ENERGY: "energy of a row",
+    Column.COST: "cost of a million rows",
+}
+"""What a figure is of, where its unit stands beside it."""
+
+OF_A_COST = " per million"
 LEGEND = "= is derived from measured figures, ~ is estimated; every other figure is measured"
 
 
@@ -24,19 +31,26 @@ def headings() -> tuple[str, ...]:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """A row as the table shows it."""
-    return (row.target, row.runtime or "–", row.candidate or "–", *(cell(row.figures[column]) for column in Column))
+    """A row as the table shows it: without a candidate it says what became of them, and has no figures."""
+    figures = (cell(row.figures[column]) if row.candidate else "–" for column in Column)
+    return (row.target, row.runtime or "–", row.candidate or row.instead or "–", *figures)
 
 
 def cell(figure: Figure) -> str:
     """A figure with its mark; a cost with its currency."""
     if figure.value is None or figure.basis is Basis.NOT_MEASURED:
         return "not measured"
-    currency = figure.unit.partition(" per ")
-    return f"{MARKS[figure.basis]}{_number(figure.value)}" + (f" {currency[0]}" if currency[1] else "")
+    currency = unit_of(figure) if figure.unit.endswith(OF_A_COST) else ""
+    return f"{MARKS[figure.basis]}{number(figure.value)} {currency}".rstrip()
 
 
-def _number(value: float) -> str:
+def unit_of(figure: Figure) -> str:
+    """Its unit beside a name that says how many rows it is of: the currency alone of a cost."""
+    return figure.unit.removesuffix(OF_A_COST)
+
+
+def number(value: float) -> str:
+    """Three digits, or a whole number where it is large."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
@@ -51,7 +65,7 @@ def notes(rows: Sequence[Row]) -> list[str]:
                 ways.setdefault(f"{figure.basis}: {figure.method}", []).append(row.candidate)
         for way, names in ways.items():
             whose = f" ({', '.join(names)})" if len(ways) > 1 else ""
-            lines.append(f"{column} {way}{whose}")
+            lines.append(f"{NAMES[column]}, {way}{whose}")
     return lines
 
 

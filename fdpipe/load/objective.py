@@ -80,7 +80,7 @@ class Over(Exception):
 
 
 @dataclass
-class Search:
+class RateSearch:
     """What was tried so far."""
 
     objective: Objective
@@ -169,7 +169,7 @@ class Search:
 
 def highest_rate(objective: Objective, first: float, attempt: Callable[[float], Try]) -> Found:
     """Search from the rate `first` on; `attempt` tries a rate once."""
-    search = Search(objective, attempt)
+    search = RateSearch(objective, attempt)
     try:
         search.close(*search.bracket(first))
     except Over as over:

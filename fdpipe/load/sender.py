@@ -17,7 +17,7 @@ from collections import deque
 import aiohttp
 import msgspec
 
-from fdpipe.load.wire import Done, Order, Sent, Task
+from fdpipe.load.wire import Done, Errand, Order, Sent
 
 NEVER = float("inf")
 
@@ -25,7 +25,7 @@ NEVER = float("inf")
 class Run:
     """One task under way; times are seconds from its start."""
 
-    def __init__(self, session: aiohttp.ClientSession, task: Task, timeout_s: float) -> None:
+    def __init__(self, session: aiohttp.ClientSession, task: Errand, timeout_s: float) -> None:
         self.session = session
         self.task = task
         self.timeout_s = timeout_s

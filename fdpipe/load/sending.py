@@ -16,7 +16,7 @@ from fdpipe.artifacts import LoadResult
 from fdpipe.errors import DeploymentError, StageError
 from fdpipe.load.figures import figures
 from fdpipe.load.modes import Closed, Load, Replay
-from fdpipe.load.wire import Order, Request, Sent, Task
+from fdpipe.load.wire import Errand, Order, Request, Sent
 
 WARM_UP_S = 0.2
 WARM_UP_CONCURRENCY = 8
@@ -65,11 +65,11 @@ def send(address: Address, jobs: Sequence[Job], *, warm_up_s: float = WARM_UP_S)
     return tuple(figures(job.load.text, done, averages) for job, done in zip(jobs, told.tasks[1:], strict=True))
 
 
-def _task(job: Job) -> Task:
+def _task(job: Job) -> Errand:
     load, count = job.load, len(job.requests)
     times = load.times
     order = np.arange(count) if isinstance(load, Replay) else np.random.default_rng(load.seed).permutation(count)
-    return Task(
+    return Errand(
         requests=list(job.requests),
         picks=order.tolist(),
         connections=load.connections,

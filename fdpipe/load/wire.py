@@ -12,7 +12,7 @@ class Request(Struct, frozen=True):
     headers: dict[str, str] = {}
 
 
-class Task(Struct, frozen=True):
+class Errand(Struct, frozen=True):
     """One load: the requests in turn, as `picks` numbers them (again from the front where these are used up), either at their
     `times` (seconds from the start) or, without these, `connections` at a time until `seconds` are over."""
 
@@ -29,7 +29,7 @@ class Order(Struct, frozen=True):
 
     host: str
     timeout_s: float
-    tasks: list[Task]
+    tasks: list[Errand]
 
 
 class Done(Struct):

@@ -14,7 +14,8 @@ def cosines(answers: Batch, labels: np.ndarray) -> np.ndarray | None:
         return None
     one, other = _rows.flat(found), _rows.flat(labels).astype(np.float64)
     lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    figures = np.sum(one * other, axis=1) / np.where(lengths == 0, 1.0, lengths)
+    with np.errstate(invalid="ignore"):  # of what is infinite there is no cosine, and NaN says so
+        figures = np.sum(one * other, axis=1) / np.where(lengths == 0, 1.0, lengths)
     figures[(lengths == 0) & (one == other).all(axis=1)] = 1.0
     return np.asarray(np.clip(figures, -1.0, 1.0))
 

@@ -1,6 +1,7 @@
 """The host: processor and memory, of the machine and of this process."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,10 +51,7 @@ class HostProbe:
         self.memory_used = gauge("host_memory_used_bytes", "The host's memory that is not available")
         self.memory_total = gauge("host_memory_bytes", "The host's memory")
 
-    def begin(self) -> None:
-        """Nothing."""
-
-    def observe(self, exchange: Exchange) -> None:
+    def observe(self, exchanges: Sequence[Exchange], in_flight: int) -> None:
         """Nothing."""
 
     def keep_looking(self, interval_s: float) -> None:

@@ -1,12 +1,12 @@
 """The model: what it predicts, and how far its inputs lie outside what calibration saw."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fdpipe.arrays import label_of, rows_in
+from fdpipe.arrays import Batch, label_of, rows_in
 from fdpipe.artifacts import Manifest
 from fdpipe.interfaces import Exchange
 
@@ -56,22 +56,20 @@ class ModelProbe:
             multiprocess_mode="mostrecent",
         )  # fmt: skip
 
-    def begin(self) -> None:
-        """Nothing."""
-
-    def observe(self, exchange: Exchange) -> None:
+    def observe(self, exchanges: Sequence[Exchange], in_flight: int) -> None:
         """Count labels, missing values, and values outside their range."""
-        self.rows.inc(rows_in(exchange.answers))
-        labels = label_of(exchange.answers)
-        if labels is not None:
-            self._count_labels(labels)
-        for name, array in exchange.records.items():
+        self.rows.inc(sum(rows_in(one.answers) for one in exchanges))
+        labels = [found for one in exchanges if (found := label_of(one.answers)) is not None]
+        if labels:
+            self._count_labels(np.concatenate([one.astype(str) for one in labels]))
+        for name, array in _gathered([one.records for one in exchanges]).items():
             self.missing.labels(name).inc(_missing(array))
-        for name in self.ranges.keys() & exchange.tensors.keys():
-            self._compare(name, exchange.tensors[name])
+        for name, array in _gathered([one.tensors for one in exchanges]).items():
+            if name in self.ranges:
+                self._compare(name, array)
 
     def _count_labels(self, labels: np.ndarray) -> None:
-        texts, counts = np.unique(labels.astype(str), return_counts=True)
+        texts, counts = np.unique(labels, return_counts=True)
         for text, count in zip(texts.tolist(), counts.tolist(), strict=True):
             self.predictions.labels(self._bounded(text[:_LONGEST_LABEL])).inc(count)
 
@@ -89,6 +87,15 @@ class ModelProbe:
         self.values.labels(name).inc(array.size)
         self.outside.labels(name).inc(outside)
         self.share.labels(name).set(self._outside[name] / max(1, self._seen[name]))
+
+
+def _gathered(batches: Sequence[Batch]) -> dict[str, np.ndarray]:
+    """All values of each name, in one row."""
+    found: dict[str, list[np.ndarray]] = {}
+    for batch in batches:
+        for name, array in batch.items():
+            found.setdefault(name, []).append(array.ravel())
+    return {name: np.concatenate(arrays) for name, arrays in found.items()}
 
 
 def _missing(array: np.ndarray) -> int:

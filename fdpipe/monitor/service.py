@@ -1,6 +1,7 @@
 """The service: requests, latency, errors, how many are in flight, and which release answers."""
 
-import threading
+from collections import Counter as Counts
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,8 +46,6 @@ class ServiceProbe:
             "fdpipe_requests_in_flight", "Requests under way", registry=registry, multiprocess_mode="mostrecent"
         )
         self.in_flight.set(0)
-        self._count = 0
-        self._lock = threading.Lock()
         info = Gauge(
             "fdpipe_release_info", "1, with the release that answers", RELEASE_LABELS, registry=registry,
             multiprocess_mode="mostrecent",
@@ -56,20 +55,12 @@ class ServiceProbe:
             target=release.target, candidate=release.candidate.name,
         ).set(1)  # fmt: skip
 
-    def begin(self) -> None:
-        """One more is in flight."""
-        self._add(1)
-
-    def observe(self, exchange: Exchange) -> None:
-        """One has ended: its time, its outcome."""
-        self._add(-1)
-        self.requests.labels(exchange.protocol, f"{exchange.status // 100}xx").inc()
-        self.seconds.labels(exchange.protocol).observe(exchange.seconds)
-        if exchange.error:
-            self.errors.labels(exchange.error).inc()
-
-    def _add(self, number: int) -> None:
-        """A gauge of the mode `mostrecent` can only be set."""
-        with self._lock:
-            self._count += number
-            self.in_flight.set(self._count)
+    def observe(self, exchanges: Sequence[Exchange], in_flight: int) -> None:
+        """Their times, their outcomes."""
+        self.in_flight.set(in_flight)
+        for (protocol, status), count in Counts((one.protocol, f"{one.status // 100}xx") for one in exchanges).items():
+            self.requests.labels(protocol, status).inc(count)
+        for kind, count in Counts(one.error for one in exchanges if one.error).items():
+            self.errors.labels(kind).inc(count)
+        for one in exchanges:
+            self.seconds.labels(one.protocol).observe(one.seconds)

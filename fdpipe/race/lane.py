@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -21,6 +22,8 @@ from fdpipe.race.runner import Runner, Surroundings, Turn
 
 ENDING_S = 10.0
 """How long a candidate may take to give back what it holds."""
+NURSERY_S = 60.0
+"""How long the nursery may take for an answer: it has to start, and to wait for a candidate's end."""
 
 
 class Lost(Exception):
@@ -33,7 +36,7 @@ class Lane:
 
     def __init__(self, surroundings: Surroundings, limit_s: float) -> None:
         self._surroundings, self._limit_s = surroundings, limit_s
-        self._connection, self._process = _nursery(os.getpid()).fork()
+        self._connection, self._process = _nursery(os.getpid()).fork(limit_s)
 
     def open(self, runtime: Runtime, artifact: Artifact, session: Session, first: Path) -> tuple[float, float]:
         """Milliseconds of the load and of the first call, in its surroundings."""
@@ -54,6 +57,10 @@ class Lane:
         turn: Turn = self._ask(Runner.turn, batches, start, calls, settling)
         return turn
 
+    def work(self, batches: Path, seconds: float) -> int:
+        """Calls for so long, which may be all of its limit: how many."""
+        return int(self._ask(Runner.work, batches, seconds, more_s=seconds))
+
     def end(self) -> None:
         """Let it end, and make sure that it does."""
         if self._process:
@@ -71,15 +78,18 @@ class Lane:
                 os.kill(self._process, signal.SIGKILL)
             self._bury()
 
-    def _ask(self, what: Any, *arguments: object) -> Any:  # noqa: ANN401 - each method of a runner has its own
+    def _ask(self, what: Any, *arguments: object, more_s: float = 0.0) -> Any:  # noqa: ANN401 - each method of a runner has its own
+        limit_s = self._limit_s + more_s
         try:
             self._connection.send((what.__name__, *arguments))
-            if not self._connection.poll(self._limit_s):
-                self.kill()
-                raise Lost(f"it hung: no answer within {self._limit_s:g} s")
+            if not self._connection.poll(limit_s):
+                raise BlockingIOError
             result, failure = self._connection.recv()
+        except BlockingIOError as error:
+            self.kill()
+            raise Lost(f"it hung: no answer within {limit_s:g} s") from error
         except (EOFError, ConnectionError) as error:
-            raise Lost(f"its process died: {_words(self._bury())}") from error
+            raise Lost(_words(self._bury())) from error
         if failure:
             raise Lost(failure)
         return result
@@ -91,11 +101,13 @@ class Lane:
 
 
 def _words(status: int) -> str:
+    if status == nursery.STAYED:
+        return "it hung: its process answers no more, and did not end until it was killed"
     if status >= 0:
-        return f"exit status {status}"
+        return f"its process died: exit status {status}"
     with contextlib.suppress(ValueError):
-        return signal.Signals(-status).name
-    return f"signal {-status}"
+        return f"its process died: {signal.Signals(-status).name}"
+    return f"its process died: signal {-status}"
 
 
 # --- the nursery ------------------------------------------------------------------------------------------------------
@@ -107,6 +119,7 @@ class _Nursery:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair()
+        self._control.settimeout(NURSERY_S)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", nursery.__name__, str(theirs.fileno())],
@@ -119,9 +132,12 @@ class _Nursery:
             )
         atexit.register(self.close)
 
-    def fork(self) -> tuple[Connection, int]:
-        """A new runner: what it is asked through, and its process."""
+    def fork(self, limit_s: float) -> tuple[Connection, int]:
+        """A new runner: what it is asked through, of which no part takes longer than the limit, and its process."""
         ours, theirs = socket.socketpair()
+        limit = struct.pack("ll", int(limit_s), int(limit_s % 1 * 1e6) or 1)
+        for way in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            ours.setsockopt(socket.SOL_SOCKET, way, limit)
         with theirs:
             process = self._ask(0, theirs.fileno())
         return Connection(ours.detach()), process
@@ -133,8 +149,10 @@ class _Nursery:
     def close(self) -> None:
         """End it."""
         self._control.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             self._process.wait(ENDING_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
 
     def _ask(self, what: int, *files: int) -> int:
         with self._lock:
@@ -145,6 +163,7 @@ class _Nursery:
                 answer = b""
         if len(answer) < nursery.FORK.size:
             _nursery.cache_clear()  # the next benchmark has a new one
+            self._process.kill()
             raise StageError("the process that starts a benchmark's candidates is gone; was it killed?")
         return int(nursery.FORK.unpack(answer)[0])
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 from multiprocessing.connection import Connection
 
 from fdpipe import lifeline
@@ -16,7 +17,12 @@ from fdpipe.race import runner
 
 FORK = struct.Struct("!i")
 """What is asked: 0 and a file descriptor beside it for a new runner, or the process whose end is to be waited for; and what
-is answered: the process, or its exit status as os.waitstatus_to_exitcode says it."""
+is answered: the process, or its exit status as os.waitstatus_to_exitcode says it, or `STAYED`."""
+STAYED = 256
+"""No exit status: the process had to be killed, since it did not end."""
+ENDING_S = 5.0
+"""How long a process may take to end by itself, and again when it was killed."""
+POLL_S = 0.002
 
 
 def main(control: socket.socket) -> None:
@@ -41,17 +47,36 @@ def _fork(control: socket.socket, file: int) -> int:
     try:
         lifeline.die_with(own)
         control.close()
-        runner.serve(Connection(file))
+        connection, candidate = Connection(file), runner.Runner()  # both live on: what is left of a candidate may hang
+        runner.serve(connection, candidate)
         status = 0
     finally:
         os._exit(status)  # nothing of the process that it was forked from is to be ended again
 
 
 def _ended(process: int) -> int:
-    try:
-        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    except ChildProcessError:
-        return 0
+    """Its exit status. It is about to end; where it does not, it is killed. Not even then is it waited for without limit."""
+    found = _within(process)
+    if found is None:
+        os.kill(process, signal.SIGKILL)
+        _within(process)
+        return STAYED
+    return found
+
+
+def _within(process: int) -> int | None:
+    """The exit status of a process that ends within `ENDING_S`."""
+    ends = time.monotonic() + ENDING_S
+    while True:
+        try:
+            ended, status = os.waitpid(process, os.WNOHANG)
+        except ChildProcessError:
+            return 0
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > ends:
+            return None
+        time.sleep(POLL_S)
 
 
 if __name__ == "__main__":

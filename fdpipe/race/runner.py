@@ -3,7 +3,6 @@
 import gc
 import os
 import pickle
-import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from fdpipe.arrays import Batch
 from fdpipe.artifacts import Artifact
 from fdpipe.errors import FdpipeError
 from fdpipe.interfaces import Engine, Runtime, Session
+from fdpipe.race.waits import TAKEN, taken_ns, waits
 
 SETTLING_NS = 100_000
 """A turn begins with calls that are not counted: one, and more until so much time is up. They pay for what the one before
@@ -48,7 +48,7 @@ class Surroundings:
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """The nanoseconds of each call; those of all cores together for all of them; whether the kernel took a core away."""
+    """The nanoseconds of each call; those of all cores together for all of them; whether others took its cores meanwhile."""
 
     spent_ns: Sequence[int]
     processor_ns: int
@@ -102,26 +102,39 @@ class Runner:
 
     def turn(self, batches: Path, start: int, calls: int, settling: bool = True) -> Turn:
         """So many calls, the first with batch number `start`, round and round."""
-        if batches not in self._batches:
-            self._batches[batches] = read_batches(batches)
-        every, run, clock = self._batches[batches], self._run, time.perf_counter_ns
+        every, run, clock = self._every(batches), self._run, time.perf_counter_ns
         if settling:
             ends = clock() + SETTLING_NS
             run(every[start % len(every)])
             while clock() < ends:
                 run(every[start % len(every)])
-        spent, pushed, processor = [], _pushed_off(), time.process_time_ns()
+        spent, before, began, processor = [], waits(), clock(), time.process_time_ns()
         for number in range(start, start + calls):
             batch = every[number % len(every)]
             started = clock()
             run(batch)
             spent.append(clock() - started)
-        return Turn(spent_ns=spent, processor_ns=time.process_time_ns() - processor, disturbed=_pushed_off() != pushed)
+        processor, passed = time.process_time_ns() - processor, clock() - began
+        taken = taken_ns(before, waits(), passed)
+        return Turn(spent_ns=spent, processor_ns=processor, disturbed=taken > TAKEN * passed)
+
+    def work(self, batches: Path, seconds: float) -> int:
+        """Calls, one after the other, for so long: how many there were, and at least one."""
+        every, run, ends, calls = self._every(batches), self._run, time.perf_counter() + seconds, 0
+        while not calls or time.perf_counter() < ends:
+            run(every[calls % len(every)])
+            calls += 1
+        return calls
 
     def end(self) -> None:
         """Give back what the candidate holds."""
         if self._engine is not None:
             self._engine.close()
+
+    def _every(self, batches: Path) -> list[Batch]:
+        if batches not in self._batches:
+            self._batches[batches] = read_batches(batches)
+        return self._batches[batches]
 
     @property
     def _run(self) -> Callable[[Batch], object]:
@@ -130,10 +143,10 @@ class Runner:
         return self._engine.run
 
 
-def serve(connection: Connection) -> None:
+def serve(connection: Connection, runner: Runner) -> None:
     """Do what is asked, a method's name and its arguments at a time, until `end` or until nobody asks any more; the answer
     is its result, or the line that says why there is none."""
-    runner, name = Runner(), ""
+    name = ""
     while name != Runner.end.__name__:
         try:
             name, *arguments = connection.recv()
@@ -177,8 +190,3 @@ def peak_mib() -> float:
     """This process's largest resident size. Not getrusage's, which a child inherits from its parent."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
-
-
-def _pushed_off() -> int:
-    """How often the kernel took a core away from this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw

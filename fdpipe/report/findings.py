@@ -4,13 +4,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fdpipe.artifacts import CheckResult, Finding, Mark, Outcome, Record, Stress, Trial
+from fdpipe.artifacts import DECIDING_FIRST, CheckResult, Finding, Mark, Outcome, Record, Stress, Trial
 from fdpipe.report import words
 from fdpipe.report.intervals import Estimate, Intervals
-from fdpipe.report.tables import State, Table, metric_names, state
+from fdpipe.report.tables import State, Table, metric_names, rank, state
 
 MOST_DRAWN = 12
 """So many figures of a check are drawn for a candidate, those first that decided; its table has all."""
+
+MOST_JUDGED = 12
+"""So many candidates are seen with their checks at once; the others are folded."""
+
+MOST_FOUND = 100
+"""So many findings are seen at once, the worst first; the others are folded."""
 
 DRAWN = 4
 """So many candidates are drawn for a check: the released one and those that it refused; the first, where there are none."""
@@ -40,21 +46,26 @@ class Judged:
 
 
 def by_candidate(record: Record) -> list[tuple[str, State, list[Judged]]]:
-    """The checks' results, by candidate, the released first, then in the order of the table."""
+    """The checks' results, by candidate, the released first, then in the order of the table; of many, those that passed."""
     found = []
     for trial in record.trials:
-        results = [result for result in record.verdict.results if result.candidate == trial.candidate.name]
-        if results:
+        if results := record.verdict.of(trial.candidate.name):
             own = [Judged(result=result, findings=_table(result.findings)) for result in results]
             found.append((trial.candidate.name, state(record, trial), own))
-    return sorted(found, key=lambda one: one[1] not in (State.DEPLOYED, State.PROVED))
+    many = len(found) > MOST_JUDGED
+    return sorted(found, key=lambda one: (one[1] not in (State.DEPLOYED, State.PROVED), rank(record, one[0]) if many else 0))
 
 
 def details(record: Record, check: str) -> Table | None:
-    """Everything that a check found, candidate by candidate; None where it found nothing."""
+    """Everything that a check found of all candidates, the worst first; None where it found nothing."""
     results = [result for result in record.verdict.results if result.check == check]
-    rows = [(result.candidate, *_cells(finding)) for result in results for finding in result.findings]
-    return Table(columns=("candidate", *COLUMNS), rows=tuple(rows)) if rows else None
+    found = [(result.candidate, finding) for result in results for finding in result.findings]
+    found.sort(key=lambda pair: (DECIDING_FIRST.index(pair[1].outcome), -(pair[1].figure or 0.0)))
+    table = _table([finding for _, finding in found])
+    if table is None:
+        return None
+    rows = tuple((candidate, *row) for (candidate, _), row in zip(found, table.rows, strict=True))
+    return Table(columns=("candidate", *table.columns), rows=rows)
 
 
 def drawn(record: Record, check: str) -> tuple[Intervals, ...]:
@@ -90,7 +101,7 @@ def deciding_rows(record: Record) -> tuple[str, int] | None:
     """A candidate that lacks nothing but evaluation rows, and how many would decide; of several the one that needs fewest."""
     found = []
     for trial in record.trials:
-        own = [one for one in record.verdict.results if one.candidate == trial.candidate.name]
+        own = record.verdict.of(trial.candidate.name)
         refused = [one for one in own if one.outcome is not Outcome.PASS]
         needed = [one.needed for one in refused if one.outcome is Outcome.INCONCLUSIVE and one.needed is not None]
         if refused and len(needed) == len(refused):
@@ -118,15 +129,22 @@ def quality_interval(record: Record, trial: Trial, metric: str, *, higher_is_bet
     return None
 
 
-COLUMNS = ("what", "figure", "interval", "limit", "outcome", "rows", "rows that would decide")
+MCNEMAR = "McNemar's p"
+COLUMNS = ("what", "figure", "interval", MCNEMAR, "limit", "outcome", "rows", "rows that would decide")
+"""The p-value is there only where rows are right or wrong."""
 
 
 def _of(record: Record, trial: Trial, check: str) -> list[CheckResult]:
-    return [one for one in record.verdict.results if one.check == check and one.candidate == trial.candidate.name]
+    return [one for one in record.verdict.of(trial.candidate.name) if one.check == check]
 
 
 def _table(findings: Sequence[Finding]) -> Table | None:
-    return Table(columns=COLUMNS, rows=tuple(_cells(one) for one in findings)) if findings else None
+    if not findings:
+        return None
+    tested = any(one.p_value is not None for one in findings)
+    shown = [at for at, name in enumerate(COLUMNS) if tested or name != MCNEMAR]
+    rows = tuple(tuple(_cells(one)[at] for at in shown) for one in findings)
+    return Table(columns=tuple(COLUMNS[at] for at in shown), rows=rows)
 
 
 def _cells(finding: Finding) -> tuple[str, ...]:
@@ -136,6 +154,7 @@ def _cells(finding: Finding) -> tuple[str, ...]:
         finding.name,
         _number(finding.figure) + (f" {finding.unit}" if finding.unit and finding.figure is not None else ""),
         interval,
+        words.DASH if finding.p_value is None else f"{finding.p_value:.2g}",
         _number(finding.limit),
         finding.outcome.value,
         _count(finding.rows),

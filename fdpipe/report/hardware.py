@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from fdpipe.artifacts import Basis, Figure, Record
-from fdpipe.hardware import Column, Row, notes, rows_of
+from fdpipe.hardware import NAMES, Column, Row, notes, number, rows_of, unit_of
 from fdpipe.plan import Target
+from fdpipe.report import words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,6 @@ class Line:
 class Hardware:
     """Every runtime, and how the figures were come by."""
 
-    columns: tuple[str, ...]
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
 
@@ -38,7 +38,7 @@ class Hardware:
 def hardware(record: Record, target: Target) -> Hardware:
     """The run's rows."""
     rows = rows_of(record, target)
-    return Hardware(columns=tuple(column.value for column in Column), lines=tuple(map(_line, rows)), notes=tuple(notes(rows)))
+    return Hardware(lines=tuple(map(_line, rows)), notes=tuple(notes(rows)))
 
 
 def _line(row: Row) -> Line:
@@ -48,6 +48,5 @@ def _line(row: Row) -> Line:
 
 def _cell(column: Column, figure: Figure) -> Cell:
     if figure.value is None or figure.basis is Basis.NOT_MEASURED:
-        return Cell(name=column.value, value="–", basis=Basis.NOT_MEASURED)
-    number = f"{figure.value:,.0f}" if abs(figure.value) >= 1000 else f"{figure.value:.3g}"
-    return Cell(name=column.value, value=f"{number} {figure.unit}", basis=figure.basis)
+        return Cell(name=NAMES[column], value=words.DASH, basis=Basis.NOT_MEASURED)
+    return Cell(name=NAMES[column], value=f"{number(figure.value)} {unit_of(figure)}", basis=figure.basis)

@@ -36,15 +36,15 @@ def headline(record: Record) -> Headline:
     if record.rejection is not None:
         return _refused(record, record.rejection, told)
     name = record.release.candidate.name if record.release else ""
+    text, passed_over = _why_chosen(record, name)
+    told = (*passed_over, *told)
     borne, deployment = tuple(_marks(record)), record.deployment
     if deployment is None or not deployment.url:
         proved = record.proof.reason if record.proof else "not proved"
         then = "Dry run: proved, and not deployed." if deployment else f"Packaged, not deployed: {proved}."
-        return Headline(kind="proved", title=name, text=record.verdict.reason, then=then, marks=borne, remarks=told)
+        return Headline(kind="proved", title=name, text=text, then=then, marks=borne, remarks=told)
     then = "Deployed and answering." if deployment.changed else "This very release was running already."
-    return Headline(
-        kind="deployed", title=name, text=record.verdict.reason, then=then, url=deployment.url, marks=borne, remarks=told
-    )
+    return Headline(kind="deployed", title=name, text=text, then=then, url=deployment.url, marks=borne, remarks=told)
 
 
 def facts(record: Record) -> list[Fact]:
@@ -63,7 +63,7 @@ def facts(record: Record) -> list[Fact]:
         value=words.milliseconds(first.p50_ms),
         beside=f"p99 {words.milliseconds(first.p99_ms)}",
     )
-    size = Fact(name="model size", value=words.size(measurement.size_bytes), beside=_smaller(record, measurement.size_bytes))
+    size = Fact(name="model size", value=words.mebibytes(measurement.size_mib), beside=_smaller(record, measurement.size_bytes))
     return [*quality[:2], _speed(record, trial), latency, size]
 
 
@@ -84,6 +84,20 @@ def _refused(record: Record, rejection: Rejection, told: tuple[str, ...]) -> Hea
         here = record.data.evaluation.count
         told = (f"About {needed:,} evaluation rows would decide about {name}; there are {here:,}.", *told)
     return Headline(kind=rejection.word, title="No release", text=rejection.reason, then=stays, remarks=told)
+
+
+def _why_chosen(record: Record, name: str) -> tuple[str, tuple[str, ...]]:
+    """The verdict on what was released, and which came before it in the gate's order: those whose services were refused."""
+    passed = record.verdict.passed
+    before = passed[: passed.index(name)] if name in passed else ()
+    if not before:
+        return record.verdict.reason, ()
+    ratio = record.measured.overall(name)
+    takes = "" if ratio is None else f" and takes {ratio.middle:.2f} ({ratio.low:.2f}–{ratio.high:.2f}) of the baseline's time"
+    refused = (
+        f"{' and '.join(before)} came first, and {'each' if len(before) > 1 else 'the'} service built from it was refused."
+    )
+    return f"{name} passed every check{takes}", (refused,)
 
 
 def _marks(record: Record) -> list[str]:

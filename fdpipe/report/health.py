@@ -20,11 +20,11 @@ def remarks(record: Record) -> list[str]:
     if health.noise is not None and not health.noise.low <= 1 <= health.noise.high:
         seen = _interval(health.noise)
         found.append(f"The baseline took {seen} of its own time in a second process: this machine favours one of them.")
+    if health.noise_unknown:
+        found.append(f"By how much this machine's noise moves the times is not known: {health.noise_unknown}.")
     if health.disturbed_share >= RESTLESS_SHARE:
         share = f"{health.disturbed_share:.0%}"
-        found.append(
-            f"A candidate lost its core in {share} of all blocks, to other programs or its own threads; these do not count."
-        )
+        found.append(f"Others took a core from a candidate in {share} of all blocks; these count only where few are left.")
     return found
 
 
@@ -61,11 +61,11 @@ def paces(record: Record) -> Table | None:
 
 
 def _of_machine(health: Health) -> list[tuple[str, str]]:
-    noise = health.noise
+    noise, unknown = health.noise, health.noise_unknown or "not measured"
     return [
         ("load before and after", f"{health.load_before:.2f}, {health.load_after:.2f}"),
         ("blocks disturbed", f"{health.disturbed_share:.1%}"),
-        ("noise floor", "not measured" if noise is None else f"{_interval(noise)}: the baseline beside itself"),
+        ("noise floor", unknown if noise is None else f"{_interval(noise)}: the baseline beside itself"),
     ]
 
 

@@ -18,7 +18,7 @@ FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
+class Testcase:
     """One testcase: a check on a candidate. `came_of` is the element that tells what went wrong: `failure`, `error`, `skipped`,
     or empty for what passed."""
 
@@ -47,7 +47,7 @@ def to_xml(record: Record) -> bytes:
 
 
 def _suite(
-    root: ElementTree.Element, name: str, owner: str, cases: Sequence[Case], properties: Sequence[tuple[str, str]]
+    root: ElementTree.Element, name: str, owner: str, cases: Sequence[Testcase], properties: Sequence[tuple[str, str]]
 ) -> None:
     counts = {"failures": "failure", "errors": "error", "skipped": "skipped"}
     found = {key: str(sum(case.came_of == element for case in cases)) for key, element in counts.items()}
@@ -64,11 +64,11 @@ def _suite(
             ElementTree.SubElement(made, "system-out").text = _clean(case.said)
 
 
-def _verdict(record: Record) -> Case:
+def _verdict(record: Record) -> Testcase:
     """Whether the run came to a release."""
     if record.rejection is not None:
         return _refused("release", record.rejection.outcome, record.rejection.reason)
-    return Case(name="release", said=record.verdict.reason)
+    return Testcase(name="release", said=record.verdict.reason)
 
 
 def _facts(record: Record) -> list[tuple[str, str]]:
@@ -78,13 +78,13 @@ def _facts(record: Record) -> list[tuple[str, str]]:
     return [("version", record.model.version), ("outcome", record.verdict.outcome.value), *shipped]
 
 
-def _cases(record: Record, trial: Trial) -> list[Case]:
+def _cases(record: Record, trial: Trial) -> list[Testcase]:
     """Every check; of a candidate that none was asked about, why not."""
     found = state(record, trial)
     results = judged(record, trial)
     if not results:
         why = trial.unmeasured or trial.beaten or trial.reason or "it came to no final benchmark"
-        return [Case(name="candidate", came_of="skipped", kind=found.value, text=f"{found.value}: {why}")]
+        return [Testcase(name="candidate", came_of="skipped", kind=found.value, text=f"{found.value}: {why}")]
     is_finalist = measurement_of(record, trial) is not None and record.measured.of(trial.candidate.name) is not None
     matters = record.rejection is not None and (is_finalist or found is State.NOT_MEASURED)
     cases = [_case(result, matters=matters) for result in results]
@@ -92,27 +92,27 @@ def _cases(record: Record, trial: Trial) -> list[Case]:
     return [*cases, *([_proved(proof)] if proof else [])]
 
 
-def _case(result: CheckResult, *, matters: bool) -> Case:
+def _case(result: CheckResult, *, matters: bool) -> Testcase:
     said = "\n".join([*([f"marked {result.mark.value}"] if result.mark else []), *map(str, _findings(result))])
     if result.outcome is Outcome.PASS:
-        return Case(name=result.check, said=f"{result.reason}\n{said}".strip())
+        return Testcase(name=result.check, said=f"{result.reason}\n{said}".strip())
     if matters:
         return _refused(result.check, result.outcome, result.reason, said)
     text = f"{result.outcome.value}: {result.reason}; another candidate was chosen or this was no finalist"
-    return Case(name=result.check, came_of="skipped", kind=result.outcome.value, text=text, said=said)
+    return Testcase(name=result.check, came_of="skipped", kind=result.outcome.value, text=text, said=said)
 
 
-def _refused(name: str, outcome: Outcome, reason: str, said: str = "") -> Case:
+def _refused(name: str, outcome: Outcome, reason: str, said: str = "") -> Testcase:
     came_of = "error" if outcome is Outcome.INCONCLUSIVE else "failure"
-    return Case(name=name, came_of=came_of, kind=outcome.value, text=reason, said=said)
+    return Testcase(name=name, came_of=came_of, kind=outcome.value, text=reason, said=said)
 
 
-def _proved(proof: Proof) -> Case:
+def _proved(proof: Proof) -> Testcase:
     if proof.requests and not proof.holds:
-        return Case(name="prove", came_of="failure", kind=Outcome.FAIL.value, text=proof.reason)
+        return Testcase(name="prove", came_of="failure", kind=Outcome.FAIL.value, text=proof.reason)
     if not proof.requests:
-        return Case(name="prove", came_of="skipped", kind="not run", text=proof.reason)
-    return Case(name="prove", said=f"{proof.requests} requests, {proof.wrong} wrong answers")
+        return Testcase(name="prove", came_of="skipped", kind="not run", text=proof.reason)
+    return Testcase(name="prove", said=f"{proof.requests} requests, {proof.wrong} wrong answers")
 
 
 def _findings(result: CheckResult) -> list[str]:
@@ -122,8 +122,9 @@ def _findings(result: CheckResult) -> list[str]:
         interval = f" ({one.low:.6g} to {one.high:.6g})" if one.low is not None and one.high is not None else ""
         figure = "no figure" if one.figure is None else f"{one.figure:.6g}{interval}{f' {one.unit}' if one.unit else ''}"
         limit = "" if one.limit is None else f", limit {one.limit:.6g}"
+        tested = "" if one.p_value is None else f", McNemar's p {one.p_value:.2g}"
         needed = "" if one.needed is None else f", {one.needed} rows would decide"
-        lines.append(f"{one.name}: {one.outcome.value}, {figure}{limit}{needed}")
+        lines.append(f"{one.name}: {one.outcome.value}, {figure}{tested}{limit}{needed}")
     return lines
 
 

@@ -3,7 +3,7 @@
 from fdpipe.artifacts import Measurement, Record, Timing
 from fdpipe.report import words
 from fdpipe.report.curves import Curve, Distribution
-from fdpipe.report.tables import Call, Table, call_of, calls, state, time_beside
+from fdpipe.report.tables import MOST_NUMBERED, CallKind, Table, call_of, calls, short_list, state, time_beside
 
 QUANTILES = ((0.5, "p50_ms"), (0.9, "p90_ms"), (0.99, "p99_ms"), (0.999, "p999_ms"))
 
@@ -21,8 +21,8 @@ def timings(record: Record) -> Table:
 
 
 def distributions(record: Record) -> tuple[Distribution, ...]:
-    """A picture for each kind of call."""
-    numbers = {trial.candidate.name: number for number, trial in enumerate(record.trials, start=1)}
+    """A picture for each kind of call, of the first candidates of the table."""
+    numbers = {trial.candidate.name: number for number, trial in short_list(record)[:MOST_NUMBERED]}
     found = [(call, _curves(record, call, numbers)) for call in calls(record)]
     return tuple(
         Distribution(title=str(call).capitalize(), curves=curves, text=_told(record, call)) for call, curves in found if curves
@@ -35,14 +35,15 @@ def known(timing: Timing) -> list[tuple[float, float]]:
     return [(share, ms) for share, ms in found if ms is not None and ms > 0]
 
 
-def _curves(record: Record, call: Call, numbers: dict[str, int]) -> tuple[Curve, ...]:
-    timed = [(one, timing) for one in record.measured.measurements for timing in one.timings if call_of(timing) == call]
+def _curves(record: Record, call: CallKind, numbers: dict[str, int]) -> tuple[Curve, ...]:
+    shown = [one for one in record.measured.measurements if one.candidate in numbers]
+    timed = [(one, timing) for one in shown for timing in one.timings if call_of(timing) == call]
     return tuple(
         Curve(number=numbers[one.candidate], quantiles=tuple(found)) for one, timing in timed if (found := known(timing))
     )
 
 
-def _told(record: Record, call: Call) -> str:
+def _told(record: Record, call: CallKind) -> str:
     said = [
         f"{one.candidate} {', '.join(f'p{share * 100:g} {ms:.3g}' for share, ms in known(timing))}"
         for one in record.measured.measurements

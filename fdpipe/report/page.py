@@ -1,7 +1,7 @@
 """The report as one HTML page: the verdict first, then why."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fdpipe.artifacts import Record
 from fdpipe.plan import Plan
@@ -12,6 +12,9 @@ from fdpipe.report.headline import facts, headline
 from fdpipe.report.panels import panels
 from fdpipe.report.picture import Picture, draw
 from fdpipe.store import Store
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 SLICES = "slices"
 ROBUSTNESS = "robustness"
@@ -26,8 +29,17 @@ def render(record: Record, plan: Plan, events: Sequence[Event], counted: graph.O
     environment = Environment(
         loader=PackageLoader("fdpipe.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["breakable"] = breakable
     drawn = {name: [Markup(svg) for svg in svgs] for name, svgs in pictures(record, plan, store).items()}
     return environment.get_template("report.html.j2").render(pictures=drawn, **contents(record, plan, events, counted))
+
+
+def breakable(name: str) -> "Markup":
+    """A candidate's name in HTML, which may go on in the next line where one of its parts ends."""
+    from markupsafe import Markup, escape
+
+    told = str(escape(name)).replace("/", "/<wbr>").replace("[", "<wbr>[").replace(",", ",<wbr>")
+    return Markup(told)
 
 
 def pictures(record: Record, plan: Plan, store: Store) -> dict[str, tuple[str, ...]]:
@@ -55,6 +67,9 @@ def contents(record: Record, plan: Plan, events: Sequence[Event], counted: graph
         "candidates": tables.candidates(record, every=False),
         "all_candidates": tables.candidates(record) if len(record.trials) > tables.FEW else None,
         "checks": findings.by_candidate(record),
+        "most": tables.MOST,
+        "most_judged": findings.MOST_JUDGED,
+        "most_found": findings.MOST_FOUND,
         "timings": latency.timings(record),
         "slices": findings.details(record, SLICES),
         "robustness": findings.details(record, ROBUSTNESS),

@@ -7,9 +7,7 @@ from fdpipe.artifacts import Record, Timing, Trial
 from fdpipe.report import words
 from fdpipe.report.findings import quality_interval
 from fdpipe.report.pareto import Panel, Point
-from fdpipe.report.tables import Call, call_of, calls, measurement_of, metric_names
-
-MEGABYTE = 1e6
+from fdpipe.report.tables import MOST_NUMBERED, CallKind, call_of, calls, measurement_of, metric_names, short_list
 
 
 def panels(record: Record, *, higher_is_better: bool = True) -> tuple[Panel, ...]:
@@ -29,7 +27,7 @@ def panels(record: Record, *, higher_is_better: bool = True) -> tuple[Panel, ...
         (str(call).capitalize(), "ms a call", _noise(record, call), _latencies(record, scored, call)) for call in calls(record)
     ]
     costs += [
-        ("Size", "MB", None, _sizes(record, scored)),
+        ("Size", "MiB", None, _sizes(record, scored)),
         ("Memory", "MiB, the whole process", None, _memories(record, scored)),
     ]
     return tuple(
@@ -66,7 +64,7 @@ def _told(record: Record, metric: str, title: str, axis: str, points: Sequence[P
     return f"{metric} over {title.lower()}, in {axis}: {said}"
 
 
-def _latencies(record: Record, scored: Sequence[Scored], call: Call) -> tuple[Point, ...]:
+def _latencies(record: Record, scored: Sequence[Scored], call: CallKind) -> tuple[Point, ...]:
     """The baseline's median, times the paired ratio: what the intervals are of."""
     base = _baseline(record, call)
     points = []
@@ -78,12 +76,12 @@ def _latencies(record: Record, scored: Sequence[Scored], call: Call) -> tuple[Po
     return tuple(points)
 
 
-def _baseline(record: Record, call: Call) -> Timing | None:
+def _baseline(record: Record, call: CallKind) -> Timing | None:
     own = record.measured.of(record.measured.baseline)
     return next((timing for timing in own.timings if call_of(timing) == call), None) if own else None
 
 
-def _noise(record: Record, call: Call) -> tuple[float, float] | None:
+def _noise(record: Record, call: CallKind) -> tuple[float, float] | None:
     """Between which milliseconds the baseline lies where only the machine differs; None where no pair of it was run."""
     noise = record.measured.health.noise if record.measured.health else None
     if noise is None or not (math.isfinite(noise.low) and math.isfinite(noise.high)):
@@ -99,9 +97,7 @@ def _interval(base: Timing | None, timing: Timing) -> tuple[float, float, float]
 
 
 def _sizes(record: Record, scored: Sequence[Scored]) -> tuple[Point, ...]:
-    return tuple(
-        _point(record, one, (one[1].artifact.size_bytes / MEGABYTE,) * 3) for one in scored if one[1].artifact is not None
-    )
+    return tuple(_point(record, one, (one[1].artifact.size_mib,) * 3) for one in scored if one[1].artifact is not None)
 
 
 def _memories(record: Record, scored: Sequence[Scored]) -> tuple[Point, ...]:
@@ -126,6 +122,7 @@ def _point(record: Record, scored: Scored, cost: tuple[float, float, float]) -> 
     return Point(
         number=number, low=low, middle=middle, high=high, quality=quality, quality_low=quality_low, quality_high=quality_high,
         is_finalist=record.measured.of(trial.candidate.name) is not None,
+        is_numbered=number in {turn for turn, _ in short_list(record)[:MOST_NUMBERED]},
     )  # fmt: skip
 
 

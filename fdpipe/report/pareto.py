@@ -22,7 +22,7 @@ WIDEST = 1.6
 @dataclass(frozen=True, kw_only=True)
 class Point:
     """One candidate in one panel: what it costs and how good it is, each with its interval; `number` is its turn. Only a
-    finalist has the final benchmark's figures, and its number in the picture."""
+    finalist has the final benchmark's figures; its number is in the picture where `is_numbered`, since very many hide all."""
 
     number: int
     low: float
@@ -32,6 +32,7 @@ class Point:
     quality_low: float | None = None
     quality_high: float | None = None
     is_finalist: bool = True
+    is_numbered: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ def plotted(panel: Panel) -> "Figure":
     for point in panel.points:
         _mark(axes, point, left, right)
     drawing.draw_without_rendering()
-    _number(axes, [point for point in panel.points if point.is_finalist])
+    _number(axes, [point for point in panel.points if point.is_finalist and point.is_numbered])
     return drawing
 
 

@@ -11,6 +11,7 @@ from fdpipe.hardware import rows_of
 from fdpipe.plan import Plan
 from fdpipe.progress import Event
 from fdpipe.report import graph
+from fdpipe.report.headline import headline
 from fdpipe.report.stages import stage_rows
 from fdpipe.report.tables import judged, marks, state
 
@@ -32,7 +33,7 @@ def summary(record: Record, plan: Plan, events: Sequence[Event], counted: graph.
         "target": record.target,
         "plan": plan.digest,
         "outcome": outcome(record),
-        "reason": record.rejection.reason if record.rejection else record.verdict.reason,
+        "reason": headline(record).text,
         "rejection": record.rejection,
         "verdict": record.verdict,
         "release": record.release and {"digest": record.release.digest, "candidate": record.release.candidate.name},
@@ -55,8 +56,10 @@ def summary(record: Record, plan: Plan, events: Sequence[Event], counted: graph.
 
 
 def outcome(record: Record) -> str:
-    """What came of the run, in a word."""
-    return "rejected" if record.rejection else "deployed" if record.deployment else "packaged"
+    """What came of the run, in a word: deployed, packaged (and not deployed) or, of a refusal, its own word."""
+    if record.rejection is not None:
+        return record.rejection.word
+    return "deployed" if record.deployment is not None and record.deployment.url else "packaged"
 
 
 def _parity(parity: Parity) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The candidates as plain text cells, for a terminal as well as for a page."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from fdpipe.artifacts import CheckResult, Measurement, Outcome, Pace, Record, Timing, Trial
@@ -31,9 +31,17 @@ class Table:
     states: tuple[State, ...] = ()
     numbers: tuple[int, ...] = ()
 
+    def parted(self, most: int) -> tuple["Table", "Table | None"]:
+        """The first `most` rows, and the others, where there are any."""
+        first, rest = (
+            replace(self, rows=self.rows[part], states=self.states[part], numbers=self.numbers[part])
+            for part in (slice(most), slice(most, None))
+        )
+        return first, rest if rest.rows else None
+
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class CallKind:
     """One kind of call: so many rows and, where lengths were asked for, sequences of so many tokens."""
 
     batch: int
@@ -46,6 +54,12 @@ class Call:
 
 FEW = 8
 """So many candidates are shown as they are; of more, those that came to the final benchmark."""
+
+MOST_NUMBERED = 12
+"""So many candidates have their number in a picture, and their own curve: the first of the table."""
+
+MOST = 20
+"""So many rows of candidates are seen at once; of more, those first that came furthest, and the others are folded."""
 
 
 def candidates(record: Record, *, every: bool = True) -> Table:
@@ -64,12 +78,20 @@ def candidates(record: Record, *, every: bool = True) -> Table:
 
 
 def short_list(record: Record) -> list[tuple[int, Trial]]:
-    """The trials with their numbers: all of them where they are few, else those that came to the final benchmark."""
+    """The trials with their numbers: all of them where they are few, else those that came to the final benchmark, the best
+    first where these are many."""
     numbered = list(enumerate(record.trials, start=1))
     if len(numbered) <= FEW:
         return numbered
     measured = {one.candidate for one in record.measured.measurements}
-    return [(number, trial) for number, trial in numbered if trial.candidate.name in measured or number == 1]
+    found = [(number, trial) for number, trial in numbered if trial.candidate.name in measured or number == 1]
+    return found if len(found) <= MOST else sorted(found, key=lambda pair: rank(record, pair[1].candidate.name))
+
+
+def rank(record: Record, candidate: str) -> int:
+    """How far it came: those that passed in the gate's order, then all others."""
+    passed = record.verdict.passed
+    return passed.index(candidate) if candidate in passed else len(passed)
 
 
 def state(record: Record, trial: Trial) -> State:
@@ -95,13 +117,12 @@ def refusals(record: Record, trial: Trial) -> list[CheckResult]:
 
 def judged(record: Record, trial: Trial) -> list[CheckResult]:
     """What every check said of it, in the verdict or else on the first impression."""
-    own = [result for result in record.verdict.results if result.candidate == trial.candidate.name]
-    return own or list(trial.refusals)
+    return list(record.verdict.of(trial.candidate.name) or trial.refusals)
 
 
 def marks(record: Record, trial: Trial) -> list[str]:
     """What it would bear on its way, as unbatchable."""
-    own = [result.mark for result in record.verdict.results if result.candidate == trial.candidate.name]
+    own = [result.mark for result in record.verdict.of(trial.candidate.name)]
     return list(dict.fromkeys(mark.value for mark in own if mark is not None))
 
 
@@ -110,14 +131,14 @@ def metric_names(record: Record) -> list[str]:
     return list(next((trial.evaluation.quality for trial in record.trials if trial.evaluation), {}))
 
 
-def calls(record: Record) -> list[Call]:
+def calls(record: Record) -> list[CallKind]:
     """The kinds of call that were measured."""
     return list(dict.fromkeys(call_of(timing) for one in record.measured.measurements for timing in one.timings))
 
 
-def call_of(timing: Timing) -> Call:
+def call_of(timing: Timing) -> CallKind:
     """What was timed."""
-    return Call(batch=timing.batch, length=timing.length)
+    return CallKind(batch=timing.batch, length=timing.length)
 
 
 def measurement_of(record: Record, trial: Trial) -> Measurement | None:
@@ -135,17 +156,16 @@ def time_beside(record: Record, candidate: str, timing: Timing) -> str:
     return f"too noisy ({told.partition('(')[2]}" if unclear and timing.ratio is not None else told
 
 
-def _row(record: Record, trial: Trial, metrics: Sequence[str], asked: Sequence[Call]) -> tuple[str, ...]:
+def _row(record: Record, trial: Trial, metrics: Sequence[str], asked: Sequence[CallKind]) -> tuple[str, ...]:
     measurement = measurement_of(record, trial)
     timings = {call_of(timing): timing for timing in measurement.timings} if measurement else {}
-    bytes_ = words.size(trial.artifact.size_bytes) if trial.artifact else words.DASH
     return (
         trial.candidate.name,
         *[_quality(trial, name) for name in metrics],
         *[_time(record, trial, timings, call) for call in asked],
         *[words.milliseconds(timings[call].p50_ms) if call in timings else words.DASH for call in asked[:1]],
-        bytes_,
-        words.memory(measurement.peak_rss_mib if measurement else None),
+        words.mebibytes(trial.artifact.size_mib if trial.artifact else None),
+        words.mebibytes(measurement.peak_rss_mib if measurement else None),
         _outcome(record, trial),
     )
 
@@ -157,7 +177,7 @@ def _quality(trial: Trial, metric: str) -> str:
     return f"{words.figure(value)} ({words.change(value, reference)})"
 
 
-def _time(record: Record, trial: Trial, timings: Mapping[Call, Timing], call: Call) -> str:
+def _time(record: Record, trial: Trial, timings: Mapping[CallKind, Timing], call: CallKind) -> str:
     if trial.candidate.name == record.measured.baseline:
         return "1 (baseline)"
     return time_beside(record, trial.candidate.name, timings[call]) if call in timings else words.DASH

@@ -48,17 +48,13 @@ def seconds(value: float) -> str:
     return f"{value:.2f} s" if value >= 0.1 else f"{value * 1000:.0f} ms"
 
 
-def size(value: int | float) -> str:
-    """Bytes in decimal units."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if value >= scale:
-            return f"{value / scale:.3g} {unit}"
-    return f"{value:.0f} B"
-
-
-def memory(mib: float | None) -> str:
-    """A process's memory."""
-    return DASH if mib is None else f"{mib:.0f} MiB"
+def mebibytes(mib: float | None) -> str:
+    """Memory, or the size of files: three digits."""
+    if mib is None:
+        return DASH
+    if 0 < mib < 0.001:
+        return "< 0.001 MiB"
+    return f"{mib:.3g} MiB" if mib < 100 else f"{mib:,.0f} MiB"
 
 
 def times(factor: float) -> str:

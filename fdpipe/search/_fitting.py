@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from fdpipe.artifacts import Candidate, Trial
-from fdpipe.interfaces import Choice, Proposal, Session, Space
+from fdpipe.interfaces import Session
+from fdpipe.space import Choice, Proposal, Space
 
 CONVOLUTIONS = ("Conv", "ConvTranspose", "FusedConv")
 PRODUCTS = ("MatMul", "Gemm", "FusedMatMul", "FusedGemm", "Attention", "LSTM", "GRU", "RNN", "Einsum")
@@ -27,6 +28,12 @@ def first_round(space: Space, trials: Sequence[Trial]) -> Iterator[Proposal]:
             if runtime in space.runtimes and not (choice.quantizes and runtime in unable):
                 session = space.runtimes[runtime][0]
                 yield Proposal(candidate=Candidate(runtime=runtime, recipe=name, session=session), why=_why(name, choice))
+
+
+def shut(trials: Sequence[Trial]) -> set[str]:
+    """The runtimes that could not open the model as it is, for no node's sake: as where their library does not load."""
+    failed = [trial for trial in trials if trial.candidate.recipe == "none" and trial.artifact is None]
+    return {trial.candidate.runtime for trial in failed if not trial.unsupported}
 
 
 def products(space: Space) -> int:

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from fdpipe.artifacts import Aspect, Candidate, Trial
-from fdpipe.interfaces import Proposal, Space
 from fdpipe.search._fallback import Ground, Seen, next_floats
 from fdpipe.search._fitting import products
 from fdpipe.search._standing import GAINS, against, best, excess, is_hopeless, is_lossy, is_right, ratio
+from fdpipe.space import Proposal, Space
 
 SLOW_ROUNDS = 4
 """The rounds for what is not faster even when it is quantized whole, but has nodes that do not pay."""

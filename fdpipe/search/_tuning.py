@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from fdpipe.artifacts import Candidate, Trial
-from fdpipe.interfaces import Proposal, Session, Space
+from fdpipe.interfaces import Session
 from fdpipe.search._fitting import HALF, fits
 from fdpipe.search._standing import GAINS, best, excess, is_hopeless, is_lossy, is_right, ratio
+from fdpipe.space import Proposal, Space
 
 TUNABLE = 1.4
 """Another session is not tried for what takes so many times as long as the best that passes."""

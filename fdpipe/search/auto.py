@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fdpipe.artifacts import Trial
-from fdpipe.interfaces import Proposal, Space
 from fdpipe.search._fitting import first_round
 from fdpipe.search._mending import mended, mended_so_far, relieved
 from fdpipe.search._parts import by_rows
 from fdpipe.search._standing import beaten, excess, is_passing, overall, ratio
 from fdpipe.search._tuning import is_tuned, other_calibrators, other_sessions
+from fdpipe.space import Proposal, Space
 
 TYPICAL_ROUNDS = 6
 """So many sets of floats are mostly tried for a recipe that needs some."""

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, ClassVar
 from fdpipe import extras
 from fdpipe.artifacts import Candidate, Trial
 from fdpipe.artifacts.front import front, standing
-from fdpipe.interfaces import Proposal, Session, Space
+from fdpipe.interfaces import Session
 from fdpipe.search._fitting import fits, unusable
 from fdpipe.search._standing import is_passing, ratio
+from fdpipe.space import Proposal, Space
 
 if TYPE_CHECKING:
     import optuna

@@ -1,11 +1,12 @@
 """Arrays as JSON and as bytes, in both directions: strict about dtypes and shapes, nothing is converted silently.
 
-In JSON a missing number is `null` (NaN inside), and so is a missing string (empty inside). NaN and Infinity are no JSON.
+In JSON a missing number is `null` (NaN inside), and so is a missing string (empty inside). NaN and Infinity are no JSON. As
+bytes every bit pattern of a float is one, and what NaN means is the model's affair, as it was in its evaluation.
 """
 
 import functools
 import re
-import struct
+import sys
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from fdpipe.arrays import Batch
 from fdpipe.artifacts import TensorSpec
+from fdpipe.serving import brain_float, strings
 from fdpipe.serving.refusal import Refusal
 
 T = TypeVar("T")
@@ -29,7 +31,7 @@ DATATYPES = {
 """numpy's name of a dtype (or `string`) → the Open Inference Protocol's."""
 
 _DEEPEST = 16
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for text that is no JSON, no UTF-8, or nested without end."""
 
 _ELEMENTS: dict[str, Any] = {"f": float | None, "i": int, "u": int, "b": bool, "O": str | None}
@@ -39,8 +41,23 @@ def read(raw: bytes, form: type[T], what: str) -> T:
     """What the JSON says, of this type; the refusal begins with `what`."""
     try:
         return msgspec.json.decode(raw, type=form)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise Refusal(f"{what}: {error}") from error
+
+
+def decoded(raw: bytes | memoryview, decoder: msgspec.json.Decoder[T], what: str) -> T:
+    """The same by a decoder that is kept."""
+    try:
+        return decoder.decode(raw)
+    except UNREADABLE as error:
+        raise Refusal(f"{what}: {error}") from error
+
+
+def require_datatype(datatype: str, spec: TensorSpec) -> None:
+    """Refuse an input that is sent as anything else than its own datatype, or than BF16 for an FP32."""
+    known = DATATYPES[spec.dtype]
+    if datatype != known and not (datatype == brain_float.DATATYPE and spec.dtype == "float32"):
+        raise Refusal(f"input {spec.name!r} has datatype {datatype!r}, the model takes {known}")
 
 
 def shape_of(spec: TensorSpec) -> list[int]:
@@ -53,30 +70,62 @@ def json_type(spec: TensorSpec) -> Any:  # noqa: ANN401 - a type expression
     return _lists(_ELEMENTS[_dtype(spec).kind], len(spec.shape))
 
 
-def nested(raw: bytes, spec: TensorSpec) -> np.ndarray:
+def element_of(specs: Sequence[TensorSpec]) -> Any:  # noqa: ANN401 - a type expression
+    """The type of an element in JSON where all the specs have the same, else None: their lists need to be read only once."""
+    kinds = {_dtype(spec).kind for spec in specs}
+    return _ELEMENTS[kinds.pop().replace("u", "i")] if len({kind.replace("u", "i") for kind in kinds}) == 1 else None
+
+
+def nested(raw: bytes | memoryview, spec: TensorSpec) -> np.ndarray:
     """An array from a JSON list, nested as deep as the array has axes."""
     depth = _depth(raw)
     try:
         values = _decoder(_dtype(spec).kind, depth).decode(raw)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise Refusal(f"input {spec.name!r}: {error}") from error
     return _array(values, spec, depth)
 
 
-def flat(raw: bytes, spec: TensorSpec, shape: Sequence[int]) -> np.ndarray:
+def flat(raw: bytes | memoryview, spec: TensorSpec, shape: Sequence[int]) -> np.ndarray:
     """An array of this shape from a JSON list of its elements, row by row, flat or nested."""
     return _shaped(nested(raw, spec), spec, shape)
 
 
-def from_bytes(raw: bytes, spec: TensorSpec, shape: Sequence[int]) -> np.ndarray:
-    """An array of this shape from its elements' bytes: little-endian, strings after their length in four bytes."""
+def from_list(values: list[Any], spec: TensorSpec, shape: Sequence[int]) -> np.ndarray:
+    """The same from the elements, of the type that `element_of` gives."""
+    return _shaped(_array(values, spec, 1), spec, shape)
+
+
+def rounded(array: np.ndarray, spec: TensorSpec) -> np.ndarray:
+    """An FP32 input whose numbers in JSON were called BF16."""
+    near = brain_float.rounded(array)
+    if np.isinf(near).any():
+        raise Refusal(f"input {spec.name!r} has a number that {brain_float.DATATYPE} cannot hold")
+    return near
+
+
+def from_bytes(raw: bytes | memoryview, spec: TensorSpec, shape: Sequence[int], datatype: str | None = None) -> np.ndarray:
+    """An array of this shape from its elements' bytes: little-endian, strings after their length in four bytes. Numbers are not
+    copied where they lie `aligned`. `datatype` is the one that they were sent as."""
     dtype = _dtype(spec)
     if dtype.kind == "O":
-        return _shaped(np.array(_split(raw, spec), dtype=object), spec, shape)
-    if len(raw) % dtype.itemsize:
-        raise Refusal(f"input {spec.name!r} has {len(raw)} bytes, which is no whole number of {DATATYPES[spec.dtype]}")
-    stored = np.dtype(np.uint8) if dtype.kind == "b" else dtype.newbyteorder("<")
-    return _shaped(np.frombuffer(raw, dtype=stored).astype(dtype), spec, shape)
+        return _shaped(np.array(_strings(raw, spec), dtype=object), spec, shape)
+    is_half = datatype == brain_float.DATATYPE
+    size = brain_float.ITEM_BYTES if is_half else dtype.itemsize
+    if len(raw) % size:
+        raise Refusal(
+            f"input {spec.name!r} has {len(raw)} bytes, which is no whole number of {datatype or DATATYPES[spec.dtype]}"
+        )
+    if is_half:
+        return _shaped(brain_float.widened(raw), spec, shape)
+    if dtype.kind == "b":
+        return _shaped(_truths(np.frombuffer(raw, np.uint8), spec), spec, shape)
+    return _shaped(aligned(np.frombuffer(raw, _LITTLE[dtype]).astype(dtype, copy=False)), spec, shape)
+
+
+def aligned(array: np.ndarray) -> np.ndarray:
+    """Itself where its numbers begin at multiples of their size, or a copy that does: what is compiled relies on it."""
+    return array if array.flags.aligned else array.copy()
 
 
 def require_names(names: Sequence[str], specs: Sequence[TensorSpec]) -> None:
@@ -109,10 +158,10 @@ def listed(answers: Batch) -> dict[str, list[Any]]:
 
 def to_bytes(array: np.ndarray) -> bytes:
     """The elements' bytes, as `from_bytes` reads them."""
-    if datatype_of(array) != "BYTES":
-        return np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-    texts = [str(item).encode() for item in array.ravel()]
-    return b"".join(struct.pack("<I", len(text)) + text for text in texts)
+    if array.dtype.kind not in "OUS":
+        little = array if sys.byteorder == "little" and array.dtype.isnative else array.astype(array.dtype.newbyteorder("<"))
+        return little.tobytes()
+    return strings.joined([str(item) for item in array.ravel()])
 
 
 def datatype_of(array: np.ndarray) -> str:
@@ -120,11 +169,28 @@ def datatype_of(array: np.ndarray) -> str:
     return "BYTES" if array.dtype.kind in "OUS" else DATATYPES[array.dtype.name]
 
 
+_DTYPES = {name: np.dtype(object if name == "string" else name) for name in DATATYPES}
+_LITTLE = {dtype: dtype.newbyteorder("<") for dtype in _DTYPES.values()}
+
+
 def _dtype(spec: TensorSpec) -> np.dtype[Any]:
-    return np.dtype(object if spec.dtype == "string" else spec.dtype)
+    return _DTYPES[spec.dtype]
 
 
-def _depth(raw: bytes) -> int:
+def _strings(raw: bytes | memoryview, spec: TensorSpec) -> list[str]:
+    try:
+        return strings.split(bytes(raw))
+    except ValueError as error:
+        raise Refusal(f"input {spec.name!r} is no sequence of UTF-8 strings, each after its length: {error}") from error
+
+
+def _truths(stored: np.ndarray, spec: TensorSpec) -> np.ndarray:
+    if (stored > 1).any():
+        raise Refusal(f"input {spec.name!r} has a byte that is neither 0 nor 1, as BOOL must be")
+    return stored.view(np.bool_)
+
+
+def _depth(raw: bytes | memoryview) -> int:
     opening = re.match(rb"[\[ \t\r\n]*", raw)
     depth = opening[0].count(b"[") if opening else 0
     if not 0 < depth <= _DEEPEST:
@@ -157,20 +223,6 @@ def _array(values: list[Any], spec: TensorSpec, depth: int) -> np.ndarray:
     if dtype.kind == "O":
         array[array == None] = ""  # noqa: E711 - element by element
     return array
-
-
-def _split(raw: bytes, spec: TensorSpec) -> list[str]:
-    elements, at = [], 0
-    try:
-        while at < len(raw):
-            (length,) = struct.unpack_from("<I", raw, at)
-            at += 4 + length
-            if at > len(raw):
-                raise Refusal(f"input {spec.name!r} ends inside a string")
-            elements.append(raw[at - length : at].decode())
-    except (struct.error, UnicodeDecodeError) as error:
-        raise Refusal(f"input {spec.name!r} is no sequence of UTF-8 strings, each after its length: {error}") from error
-    return elements
 
 
 def _shaped(array: np.ndarray, spec: TensorSpec, shape: Sequence[int]) -> np.ndarray:

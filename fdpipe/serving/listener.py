@@ -1,6 +1,7 @@
 """A second port for an application, in the process and on the event loop of a server that runs already."""
 
 import asyncio
+import functools
 import os
 import socket
 from collections.abc import Iterator
@@ -9,8 +10,22 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+from fdpipe.serving.connection import Connection, Limits
+
 PORT = "FDPIPE_SERVICE_PORT"
 HOST = "FDPIPE_SERVICE_HOST"
+
+BACKLOG = 2048
+"""Connections that may wait to be accepted."""
+
+_FRAMING = 8
+"""What is sent may be so many times as large as the body in it: chunks have sizes of their own."""
+
+_KEEP_ALIVE_S = 65
+"""Without a request; load balancers mostly end theirs after a minute, and who ends it first never loses a request."""
+
+_TICKS = 10
+"""uvicorn's server ticks ten times a second."""
 
 
 def wanted_address() -> tuple[str, int] | None:
@@ -20,18 +35,42 @@ def wanted_address() -> tuple[str, int] | None:
 
 
 class _Guest(uvicorn.Server):
-    """A server that leaves signals to its host."""
+    """A server that leaves signals to its host, and looks after slow callers."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def on_tick(self, counter: int) -> bool:
+        """Called by uvicorn."""
+        if counter % _TICKS == 0:
+            now = asyncio.get_running_loop().time()
+            for one in list(self.server_state.connections):
+                if isinstance(one, Connection):
+                    one.look(now)
+        return await super().on_tick(counter)
+
 
 class Listener:
-    """The second port, from `start` to `stop`."""
+    """The second port, from `start` to `stop`. Several workers may listen on it, and the kernel hands each its connections."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.server = _Guest(uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off"))
+    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+        limits = Limits(message_bytes=Limits.head_bytes + _FRAMING * max_body_bytes)
+        self.server = _Guest(
+            uvicorn.Config(
+                app,
+                http=functools.partial(Connection, limits),  # type: ignore[arg-type]
+                ws="none",
+                interface="asgi3",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                proxy_headers=False,
+                lifespan="off",
+                timeout_keep_alive=_KEEP_ALIVE_S,
+            )
+        )
         self.task: asyncio.Task[None] | None = None
 
     def start(self, host: str, port: int) -> None:
@@ -46,11 +85,13 @@ class Listener:
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """It listens already, so that a port that two have bound is noticed here, and not by a task that nobody waits for."""
+    """It listens already, so that a port that another program has bound is noticed here, and not by a task that nobody waits
+    for. Workers of one user share the port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio sets TCP_NODELAY only where the protocol is given; without it each answer waits 40 ms for an acknowledgement
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listening.bind((host, port))
-    listening.listen()
+    listening.listen(BACKLOG)
     return listening

@@ -1,67 +1,51 @@
 """The one path from records to answers, whatever protocol they came by: prepare → run → finish, as in the evaluation."""
 
 import logging
-import os
-from dataclasses import dataclass
-
-import anyio.to_thread
-import numpy as np
-from anyio import CapacityLimiter
 
 from fdpipe import workers
 from fdpipe.arrays import Batch
 from fdpipe.artifacts import Manifest
 from fdpipe.errors import OriginalLost, StageError
 from fdpipe.interfaces import Engine, Processor, Runtime
+from fdpipe.serving.batcher import Batcher
+from fdpipe.serving.call import Call, Prediction
 from fdpipe.serving.refusal import Refusal
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """What a request's records became."""
-
-    records: Batch
-    tensors: Batch
-    answers: dict[str, np.ndarray]
-
-
 class Predictor:
-    """The release. Once opened, its engine runs in threads, as many at a time as there are cores."""
+    """The release. Once opened it answers records: those of several requests together, where the release is batchable."""
 
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
         self.processor: Processor = workers.build_spec(manifest.processor)
         self.runtime: Runtime = workers.build_spec(manifest.runtime)
         self.engine: Engine | None = None
-        self._limiter = CapacityLimiter(len(os.sched_getaffinity(0)))
-
-    @property
-    def batchable(self) -> bool:
-        """Whether rows of several requests may be computed together. Where not, `predict` is to be given the records of one
-        request and no others, as it is now: nothing here joins requests."""
-        return self.manifest.batchable
+        self._batcher = Batcher(self._computed, manifest.traffic, batchable=manifest.batchable)
 
     def open(self) -> None:
         """Load the model with exactly the session settings that were measured."""
         self.engine = self.runtime.open(self.manifest.artifact, self.manifest.candidate.session)
 
     def close(self) -> None:
-        """Give the engine back."""
+        """Let what is being computed end, and give the engine back."""
+        self._batcher.close()
         if self.engine is not None:
             self.engine.close()
             self.engine = None
 
-    async def predict(self, records: Batch) -> Prediction:
-        """The answers to checked records; `Refusal` for what the processor does not take."""
+    async def predict(self, records: Batch, call: Call) -> Prediction:
+        """The answers to checked records, noted in the call; `Refusal` for what the processor does not take."""
         if self.engine is None:
             raise Refusal("the model is not loaded", status=503, kind="not_ready")
-        return await anyio.to_thread.run_sync(
-            self._predict, self.engine, records, limiter=self._limiter, abandon_on_cancel=True
-        )
+        call.prediction = await self._batcher.predict(records, call.deadline)
+        return call.prediction
 
-    def _predict(self, engine: Engine, records: Batch) -> Prediction:
+    def _computed(self, records: Batch) -> Prediction:
+        engine = self.engine
+        if engine is None:
+            raise Refusal("the service is ending", status=503, kind="not_ready")
         try:
             tensors = self.processor.prepare(records)
         except ValueError as error:

@@ -1,6 +1,6 @@
 """The BentoML service of a release: checked when it is imported, opened in the worker that answers."""
 
-import functools
+import asyncio
 import gc
 import os
 from collections.abc import Sequence
@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import bentoml
-from starlette.requests import Request
-from starlette.responses import Response
+from pydantic import BaseModel
 
 from fdpipe import lifeline, workers
 from fdpipe.artifacts import Manifest
 from fdpipe.content import from_json, tree_digest
 from fdpipe.interfaces import Monitor, Probe
-from fdpipe.serving import typed
-from fdpipe.serving.edge import Edge, answer
+from fdpipe.serving import oip, typed
+from fdpipe.serving.application import Application
+from fdpipe.serving.edge import Edge
+from fdpipe.serving.figures import Figures
+from fdpipe.serving.grpc_listener import GrpcListener
 from fdpipe.serving.listener import Listener, wanted_address
-from fdpipe.serving.oip import oip_app
+from fdpipe.serving.oip_grpc import Methods
 from fdpipe.serving.predictor import Predictor
 
 MASTER = "FDPIPE_SERVICE_MASTER"
@@ -37,8 +39,10 @@ def build_service(folder: Path) -> Any:  # noqa: ANN401 - bentoml has no types
     manifest = read_manifest(folder)
     predictor = Predictor(manifest)
     probes: list[Probe] = []
-    app = oip_app(predictor)
-    listener = Listener(Edge(app, manifest, probes))
+    figures = Figures(probes)
+    application = Application([*oip.routes(predictor), *typed.routes(predictor)], manifest, figures)
+    listener = Listener(application, application.max_bytes)
+    grpc_listener = GrpcListener(Methods(predictor, figures), manifest)
 
     class Release:
         """Answers of the released model; the Open Inference Protocol is below /v2."""
@@ -49,26 +53,28 @@ def build_service(folder: Path) -> Any:  # noqa: ANN401 - bentoml has no types
             gc.freeze()
 
         @bentoml.api(input_spec=typed.input_model(manifest), output_spec=typed.output_model(manifest))  # type: ignore[untyped-decorator]
-        async def predict(self, inputs: Request) -> Response:
+        async def predict(self, inputs: BaseModel) -> None:
             """Answers by name, one for each row of the inputs."""
-            return await answer(inputs, functools.partial(typed.predict, predictor, inputs))
+            raise NotImplementedError("BentoML documents this, Edge has it answered")
 
         @bentoml.on_startup  # type: ignore[untyped-decorator]
         async def listen(self) -> None:
-            """Open the Open Inference Protocol's own port."""
+            """Open the Open Inference Protocol's own ports, that of gRPC first: who finds the other one ready finds both."""
             if address := wanted_address():
-                listener.start(*address)
+                host, port = address
+                await grpc_listener.start(host, port + 1)
+                listener.start(host, port)
 
         @bentoml.on_shutdown  # type: ignore[untyped-decorator]
         async def close(self) -> None:
-            """Let the other port's requests end, then give the model back."""
-            await listener.stop()
+            """Let the other ports' requests end, then give the model back."""
+            await asyncio.gather(listener.stop(), grpc_listener.stop())
+            figures.tell()
             predictor.close()
 
     traffic = {"timeout": manifest.timeout_s + _BACKSTOP_S}
-    service = bentoml.service(name=manifest.service, workers=1, traffic=traffic)(Release)
-    service.mount_asgi_app(app, name="oip")
-    service.add_asgi_middleware(Edge, manifest=manifest, probes=probes)
+    service = bentoml.service(name=manifest.service, workers=manifest.traffic.workers, traffic=traffic)(Release)
+    service.add_asgi_middleware(Edge, application=application)
     return service
 
 

@@ -1,21 +1,21 @@
 """BentoML's typed API: what `/predict` takes and gives, as pydantic models of this very release, for its documentation.
 
-The bodies themselves are read and written by `codec`, which is stricter.
+The requests themselves are answered before BentoML sees them, and their bodies read and written by `codec`, which is stricter.
 """
 
+import functools
 from typing import Any
 
 import bentoml
 import msgspec
 from pydantic import BaseModel, Field, create_model
-from starlette.requests import Request
-from starlette.responses import Response
 
 from fdpipe.artifacts import Manifest, TensorSpec
-from fdpipe.serving import codec
-from fdpipe.serving.edge import Call
+from fdpipe.serving import codec, wishes
+from fdpipe.serving.application import Route
+from fdpipe.serving.call import Asked, Reply
 from fdpipe.serving.predictor import Predictor
-from fdpipe.serving.refusal import json_response
+from fdpipe.serving.refusal import json_reply
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -24,18 +24,16 @@ class Body(msgspec.Struct, forbid_unknown_fields=True):
     inputs: dict[str, msgspec.Raw]
 
 
-class _Unread(bentoml.IODescriptor):  # type: ignore[misc]
-    """Inputs that BentoML does not read: its handler gets the request, and `predict` reads it."""
-
-    @classmethod
-    async def from_http_request(cls, request: Request, serde: object) -> BaseModel:
-        """What BentoML calls to read a request."""
-        return cls.model_construct(inputs=request)  # type: ignore[no-any-return]
+def routes(predictor: Predictor) -> list[Route]:
+    """The only path: BentoML's name of the handler that documents it."""
+    return [Route(method="POST", path="/predict", protocol="bentoml", handle=functools.partial(predict, predictor))]
 
 
 def input_model(manifest: Manifest) -> type[BaseModel]:
     """`{"inputs": {name: nested list}}` with the model's own names."""
-    return create_model("PredictInput", __base__=_Unread, inputs=(_model("Inputs", BaseModel, manifest.inputs), ...))
+    return create_model(
+        "PredictInput", __base__=bentoml.IODescriptor, inputs=(_model("Inputs", BaseModel, manifest.inputs), ...)
+    )
 
 
 def output_model(manifest: Manifest) -> type[BaseModel]:
@@ -43,14 +41,15 @@ def output_model(manifest: Manifest) -> type[BaseModel]:
     return _model("PredictOutput", bentoml.IODescriptor, manifest.answers)
 
 
-async def predict(predictor: Predictor, request: Request, call: Call) -> Response:
+async def predict(predictor: Predictor, asked: Asked) -> Reply:
     """Read the body, ask, write the answers."""
-    asked = codec.read(await request.body(), Body, 'the body is not {"inputs": {name: list}} in JSON')
+    wishes.heed(asked)
+    body = codec.read(asked.body, Body, 'the body is not {"inputs": {name: list}} in JSON')
     specs = predictor.manifest.inputs
-    codec.require_names(list(asked.inputs), specs)
-    arrays = {spec.name: codec.nested(bytes(asked.inputs[spec.name]), spec) for spec in specs}
-    call.prediction = await predictor.predict(codec.fitted(arrays, specs))
-    return json_response(codec.listed(call.prediction.answers))
+    codec.require_names(list(body.inputs), specs)
+    arrays = {spec.name: codec.nested(bytes(body.inputs[spec.name]), spec) for spec in specs}
+    prediction = await predictor.predict(codec.fitted(arrays, specs), asked.call)
+    return json_reply(codec.listed(prediction.answers))
 
 
 def _model(name: str, base: type[BaseModel], specs: tuple[TensorSpec, ...]) -> type[BaseModel]:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fdpipe.artifacts import ModelRef, SourceModel
+from fdpipe.artifacts import Appraisal, ModelRef, SourceModel
 from fdpipe.content import tree_digest
 from fdpipe.errors import SourceError
 from fdpipe.home import home
-from fdpipe.interfaces import Appraisal
 from fdpipe.mlmodel import describe
 from fdpipe.quarantine import refuse_links
 from fdpipe.tracking import SQLITE, address, connect_existing, discreet, files_at, shown, told

@@ -158,6 +158,10 @@ def _converter(
 ) -> tuple[Converter, Runtime]:
     """The converter, and the first runtime that opens what it makes."""
     useful = {name: one for name, one in converters.items() if opening(runtimes, one.kind)}
+    if converters and not useful:
+        kinds = ", ".join(dict.fromkeys(one.kind for one in converters.values()))
+        told = f"no model is converted for runtime={','.join(runtimes)} alone"
+        raise ConversionError(f"{told}: choose one as well that opens {kinds}, such as onnxruntime")
     try:
         converter = _first("converter", useful, model)
     except ConversionError as error:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fdpipe import progress
-from fdpipe.artifacts import CheckResult, Deployment, Measured, ModelRef, Proof, Record, Release, Trial
+from fdpipe.artifacts import Appraisal, CheckResult, Deployment, Measured, ModelRef, Proof, Record, Release, Trial
 from fdpipe.errors import SourceError
-from fdpipe.interfaces import Appraisal, Archive, Deployer, Source
+from fdpipe.interfaces import Archive, Deployer, Source
 from fdpipe.plan import ServiceSettings
 
 
@@ -48,7 +48,7 @@ def appraisal_of(record: Record, run: str, files: tuple[Path, ...]) -> Appraisal
     was refused first."""
     name = record.release.candidate.name if record.release else record.measured.baseline
     trial = next((one for one in record.trials if one.candidate.name == name), record.trials[0])
-    results = [one for one in record.verdict.results if one.candidate == trial.candidate.name]
+    results = record.verdict.of(trial.candidate.name)
     reason = record.rejection.reason if record.rejection else record.verdict.reason
     found = _quality(trial) | _speed(record.measured, trial) | _checks(results)
     for one in record.stress.get(trial.candidate.name, ()):
@@ -98,7 +98,7 @@ def _speed(measured: Measured, trial: Trial) -> dict[str, float | None]:
     }
 
 
-def _checks(results: list[CheckResult]) -> dict[str, float | None]:
+def _checks(results: tuple[CheckResult, ...]) -> dict[str, float | None]:
     return {f"check.{result.check}": result.figure for result in results}
 
 

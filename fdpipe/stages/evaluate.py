@@ -12,7 +12,8 @@ from fdpipe import parts, workers
 from fdpipe.arrays import Batch, in_batches, join, label_of, rows_in, save_arrays, take, value_of
 from fdpipe.artifacts import Answers, Artifact, Evaluation, Invariance, Rows, Task, WorkerSpec
 from fdpipe.errors import StageError
-from fdpipe.interfaces import Metric, Processor, Runtime, Session, truth_for
+from fdpipe.evidence import agreement_stands, truth_for
+from fdpipe.interfaces import Metric, Processor, Runtime, Session
 from fdpipe.store import stage
 
 BATCH = 64
@@ -33,7 +34,8 @@ AGREES_COSINE = 0.999
 """A tensor whose row has a smaller cosine with the original's is another answer."""
 
 SAME_RELATIVE = 1e-4
-"""A larger `difference` between two batch sizes is more than float arithmetic in another order makes."""
+"""A larger `difference` between two batches, of a probability as of any other figure, is more than float arithmetic in another
+order makes."""
 
 Ask = Callable[[Batch], Batch]
 
@@ -51,7 +53,7 @@ def evaluate(
     metrics: Mapping[str, Metric],
 ) -> Evaluation:
     """The candidate beside the original on the same rows. Without labels, and where every metric needs them, quality is the
-    agreement between the two.
+    agreement between the two; `ConfigError` where only some do.
 
     It is bound to the machine: one INT8 model answers differently on processors with and without VNNI.
     """
@@ -66,8 +68,7 @@ def evaluate(
         longer = _beside_longer(bound, ask, take(examples.features, slice(PADDED_ROWS))) if _has_length(artifact) else None
         invariance = batch_invariance(some, task, ask, sizes, longer)
     agreement = float(np.mean(agrees(task, answers, original)))
-    judged = rows.labelled or not all(metric.needs_labels for metric in metrics.values())
-    own = {} if judged else {"agreement": agreement}
+    own = {"agreement": agreement} if agreement_stands(metrics, labels is not None) else {}
     path = folder / "answers.npz"
     return Evaluation(
         rows=rows.count,
@@ -101,11 +102,13 @@ def scores(
     own: np.ndarray | None,
     original: Batch | None = None,
 ) -> dict[str, float | None]:
-    """Each metric's figure, None where it is not finite; a metric that needs labels has none where there are no labels, and
-    is judged by the `original`'s answers, or by those as labels (`own`), where it needs none."""
+    """Each metric's figure by the labels or, where it needs none, by the `original`'s answers or those as labels (`own`). None
+    where it is not finite, or where there is nothing to judge by; no figures at all where `agreement_stands` for them."""
+    if agreement_stands(metrics, labels is not None):
+        return {}
     truths = {name: truth_for(metric, labels, own, original) for name, metric in metrics.items()}
-    figures = {name: metrics[name].score(answers, truth) for name, truth in truths.items() if truth is not None}
-    return {name: figure if isfinite(figure) else None for name, figure in figures.items()}
+    figures = {name: None if truth is None else metrics[name].score(answers, truth) for name, truth in truths.items()}
+    return {name: figure if figure is not None and isfinite(figure) else None for name, figure in figures.items()}
 
 
 def own_labels(task: Task, original: Batch) -> np.ndarray | None:
@@ -130,21 +133,32 @@ def agrees(task: Task, answers: Batch, original: Batch) -> np.ndarray:
 
 def difference(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Of each row, the largest absolute difference divided by the row's largest magnitude or by the root mean square of all
-    rows, whichever is greater: close to 0, a value's own magnitude is no measure. Infinite beside a NaN."""
+    rows, whichever is greater: close to 0, a value's own magnitude is no measure. Only finite numbers have a magnitude; a NaN
+    or an infinity is infinitely far from anything but the same."""
     found, wanted = _flat(found), _flat(wanted)
-    same = (found == wanted) | (np.isnan(found) & np.isnan(wanted))
+    finite = np.isfinite(wanted)
+    sizes = np.where(finite, np.abs(wanted), 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        gap = np.where(same, 0.0, np.abs(found - wanted)).max(axis=1, initial=0.0)
-        scale = np.maximum(np.abs(wanted).max(axis=1, initial=0.0), np.sqrt(np.mean(np.square(wanted))))
+        gap = np.where(same(found, wanted), 0.0, np.abs(found - wanted)).max(axis=1, initial=0.0)
+        scale = np.maximum(sizes.max(axis=1, initial=0.0), np.sqrt(np.mean(np.square(sizes[finite])) if finite.any() else 0.0))
         return np.nan_to_num(np.where(gap == 0, 0.0, gap / scale), nan=np.inf, posinf=np.inf)
 
 
+def same(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Of each number, whether it is the other; one NaN is like another."""
+    return np.asarray((found == wanted) | (np.isnan(found) & np.isnan(wanted)))
+
+
 def _angle(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Of each row, 1 minus the cosine; 0 between two rows of zeros, 1 beside a NaN."""
+    """Of each row, 1 minus the cosine of its finite numbers; 0 between two rows of zeros, 1 where a NaN or an infinity is not
+    in both."""
     found, wanted = _flat(found), _flat(wanted)
+    alike, broken = same(found, wanted), ~(np.isfinite(found) & np.isfinite(wanted))
+    found, wanted = np.where(broken, 0.0, found), np.where(broken, 0.0, wanted)
     with np.errstate(invalid="ignore", divide="ignore"):
         cosine = np.sum(found * wanted, axis=1) / (np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1))
-    return np.where((found == wanted).all(axis=1), 0.0, 1 - np.nan_to_num(cosine, nan=0.0))
+    cosine = np.where((broken & ~alike).any(axis=1), 0.0, np.nan_to_num(cosine, nan=0.0))
+    return np.where(alike.all(axis=1), 0.0, 1 - cosine)
 
 
 def _largest(measure: Callable[[np.ndarray, np.ndarray], np.ndarray], one: Batch, other: Batch) -> np.ndarray:
@@ -241,10 +255,12 @@ def _filled(ask: Ask, size: int, part: Batch) -> Batch:
 
 
 def _changed(task: Task, answers: Batch, alone: Batch) -> np.ndarray:
+    """Of each row, whether any of its answers is another: a probability may move and the label stay."""
+    changed = np.asarray((_largest(difference, answers, alone) > SAME_RELATIVE) | ~_equal(answers, alone))
     found, wanted = label_of(answers), label_of(alone)
     if task is Task.CLASSIFICATION and found is not None and wanted is not None:
-        return np.asarray(found != wanted)
-    return np.asarray((_largest(difference, answers, alone) > SAME_RELATIVE) | ~_equal(answers, alone))
+        changed |= np.asarray(found != wanted)
+    return changed
 
 
 def _outlier(batch: Batch) -> dict[str, np.ndarray] | None:

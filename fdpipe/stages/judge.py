@@ -2,45 +2,18 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from fdpipe import progress
-from fdpipe.artifacts import (
-    Answers,
-    Aspect,
-    CheckResult,
-    Evaluation,
-    Measured,
-    Outcome,
-    Rows,
-    Stress,
-    Task,
-    Trial,
-    Verdict,
-)
-from fdpipe.errors import NotApplicable, StageError
-from fdpipe.interfaces import Check, Evidence, Metric, Paired, Slicer
+from fdpipe.artifacts import DECIDING_FIRST, Aspect, CheckResult, Measured, Outcome, Stress, Trial, Verdict
+from fdpipe.errors import StageError
+from fdpipe.evidence import Evidence
+from fdpipe.interfaces import Check, Metric
 from fdpipe.plan import Unmeasured
-from fdpipe.stages.evaluate import agrees, labels_beside, own_labels
+from fdpipe.stages.beside import Beside, Known
 from fdpipe.stages.rank import rank
 from fdpipe.stages.sound import unsound
 from fdpipe.store import stage
-
-
-@dataclass(frozen=True, kw_only=True)
-class Beside:
-    """What candidates are judged beside: the evaluation rows, in slices, with the original's answers to them; and the release
-    now deployed for this target, evaluated on the same rows, with its digest."""
-
-    rows: Rows
-    task: Task
-    reference: Answers
-    slicer: Mapping[str, Slicer]
-    incumbent: Evaluation | None = None
-    incumbent_release: str | None = None
 
 
 @stage()
@@ -79,7 +52,7 @@ def verdict_on(
     """
     if not checks:
         return Verdict(outcome=Outcome.FAIL, passed=(), results=(), reason="the gate is empty: nothing was checked")
-    directions, known = _directions(metrics, finalists), _Known.of(beside)
+    directions, known = _directions(metrics, finalists), Known.of(beside)
     results: list[CheckResult] = []
     for trial in finalists:
         if trial.unmeasured:
@@ -91,7 +64,8 @@ def verdict_on(
                 directions=directions, incumbent=beside.incumbent, incumbent_release=beside.incumbent_release, metrics=metrics,
                 beside_original=paired,
                 beside_incumbent=known.paired(known.incumbent, trial.evaluation) if known.incumbent is not None else None,
-                slices=known.slices, stress=None if stress is None else stress.get(trial.candidate.name, ()),
+                slices=known.slices, stress=None if stress is None else _borne(trial, finalists[0], stress),
+                slicers=tuple(beside.slicer), corruptions=beside.corruptions,
                 size_bytes=trial.artifact.size_bytes if trial.artifact else None,
             )  # fmt: skip
             broken = unsound(trial.candidate.name, paired.after, known.original)
@@ -108,48 +82,12 @@ def verdict_on(
     return Verdict(outcome=outcome, passed=passed, results=tuple(results), reason=reason + _not_tried(finalists))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Known:
-    """`Beside`, read from its files."""
-
-    task: Task
-    original: Mapping[str, np.ndarray]
-    incumbent: Mapping[str, np.ndarray] | None
-    labels: np.ndarray | None
-    own: np.ndarray | None
-    slices: Mapping[str, np.ndarray]
-
-    @classmethod
-    def of(cls, beside: Beside) -> "_Known":
-        original = beside.reference.load()
-        return cls(
-            task=beside.task,
-            original=original,
-            incumbent=beside.incumbent.answers.load() if beside.incumbent else None,
-            labels=labels_beside(beside.rows.labels(), original),
-            own=own_labels(beside.task, original),
-            slices=_sliced(beside),
-        )
-
-    def paired(self, before: Mapping[str, np.ndarray], evaluation: Evaluation) -> Paired:
-        after = evaluation.answers.load()
-        return Paired(
-            before=before, after=after, labels=self.labels, own=self.own, original=self.original,
-            alike=agrees(self.task, after, self.original),
-        )  # fmt: skip
-
-
-def _sliced(beside: Beside) -> dict[str, np.ndarray]:
-    """The rows of every slice, by its name."""
-    if not beside.slicer:
-        return {}
-    examples, found = beside.rows.load(), dict[str, np.ndarray]()
-    for name, slicer in beside.slicer.items():
-        try:
-            found |= {f"{name}: {slice_}": rows for slice_, rows in slicer.slices(examples).items()}
-        except NotApplicable as error:
-            progress.note(f"no slices by {name}: {error}")
-    return found
+def _borne(trial: Trial, baseline: Trial, stress: Mapping[str, tuple[Stress, ...]]) -> tuple[Stress, ...]:
+    """What became of it on corrupted rows; it has no figures where the baseline was asked and it was not."""
+    own = {one.corruption: one for one in stress.get(trial.candidate.name, ())}
+    wanted = {one.corruption: one for one in stress.get(baseline.candidate.name, ())}
+    lacking = {name: replace(one, quality=dict.fromkeys(one.reference)) for name, one in wanted.items() if name not in own}
+    return tuple((own | lacking).values())
 
 
 BENCHMARK = "benchmark"
@@ -194,9 +132,7 @@ def _not_measured(trial: Trial, unmeasured: Unmeasured) -> CheckResult:
 
 
 NEAREST_FIRST = (Outcome.ANOMALOUS, Outcome.INCONCLUSIVE, Outcome.FAIL)
-"""The verdict on all by the standing of each: what may still be otherwise, before what is sure."""
-DECIDING_FIRST = (Outcome.FAIL, Outcome.ANOMALOUS, Outcome.INCONCLUSIVE)
-"""A candidate's standing by what its checks say: what is sure, before what may still be otherwise."""
+"""The verdict on all, of whom only one must pass: what may still be otherwise, before what is sure."""
 
 
 def _refused(results: Iterable[CheckResult]) -> tuple[Outcome, str]:
@@ -208,32 +144,30 @@ def _refused(results: Iterable[CheckResult]) -> tuple[Outcome, str]:
             refused.setdefault(result.candidate, []).append(result)
     if not refused:
         return Outcome.FAIL, "nothing was judged"
-    standing = {name: _gravest(every) for name, every in refused.items()}
-    outcome = next(one for one in NEAREST_FIRST if one in standing.values())
-    nearest = next(name for name, one in standing.items() if one is outcome)
-    reasons = "; ".join(f"{one.check}: {nearest} {one.reason}{_needed(one)}" for one in refused.pop(nearest))
+    decided = {name: _deciding(every) for name, every in refused.items()}
+    outcome = next(one for one in NEAREST_FIRST if one in decided.values())
+    nearest = next(name for name, one in decided.items() if one is outcome)
+    reasons = "; ".join(f"{one.check}: {nearest} {one.reason}" for one in refused.pop(nearest))
     also = ", ".join(f"{name} by {' and '.join(one.check for one in every)}" for name, every in refused.items())
     return outcome, reasons + (f"; also refused: {also}" if also else "")
 
 
-def _gravest(results: Iterable[CheckResult]) -> Outcome:
-    found = {result.outcome for result in results}
-    return next(one for one in DECIDING_FIRST if one in found)
-
-
-def _needed(result: CheckResult) -> str:
-    """The rows that would decide it, where the check's own sentence does not say them."""
-    told = result.needed is None or f"{result.needed:,}" in result.reason or str(result.needed) in result.reason
-    return "" if told else f" ({result.needed:,} evaluation rows would decide)"
+def _deciding(results: Iterable[CheckResult]) -> Outcome:
+    """What its checks together say of a candidate, all of which must hold."""
+    return min((result.outcome for result in results), key=DECIDING_FIRST.index)
 
 
 def _ask(name: str, check: Check, evidence: Evidence) -> CheckResult:
-    """The check's answer under the name that configuration gives it; a figure that is not finite never passes."""
+    """The check's answer under the name that configuration gives it, with how many rows would decide what is inconclusive; a
+    figure that is not finite never passes."""
     candidate, aspect = evidence.candidate.name, _aspect(check)
     try:
         result = replace(check.judge(evidence), check=name, candidate=candidate, aspect=aspect)
     except (ValueError, LookupError, ArithmeticError) as error:
         raise StageError(f"gate: {name} cannot judge {candidate}: {type(error).__name__}: {error}") from error
+    if result.needed is not None:
+        decide = f"{result.needed:,} rows would decide, there are {evidence.evaluation.rows:,}"
+        result = replace(result, reason=f"{result.reason}: {decide}")
     if result.figure is None or math.isfinite(result.figure):
         return result
     outcome = Outcome.FAIL if result.outcome is Outcome.PASS else result.outcome

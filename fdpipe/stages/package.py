@@ -38,7 +38,10 @@ from fdpipe.stages.golden import golden_rows
 from fdpipe.store import stage
 
 SERVING = "fdpipe.serving"
-SERVE_TIME = ("bentoml", "msgspec", "numpy", "prometheus-client", "psutil", "pydantic", "starlette", "uvicorn")
+SERVE_TIME = (
+    "bentoml", "grpcio", "grpcio-health-checking", "grpcio-reflection", "httptools", "msgspec", "numpy", "prometheus-client",
+    "protobuf", "psutil", "pydantic", "starlette", "uvicorn", "uvloop",
+)  # fmt: skip
 """The distributions that the serving code itself uses; the workers add theirs."""
 
 SERVICE_PY = '''"""The service of one release: release/release.json says which. Written by fdpipe."""
@@ -177,7 +180,7 @@ def _copy_files(processor: WorkerSpec, target: Path) -> WorkerSpec:
 
 def _marked(mark: Mark, chosen: Trial, verdict: Verdict) -> bool:
     """Whether a check let the candidate through with this mark."""
-    return any(one.mark is mark for one in verdict.results if one.candidate == chosen.candidate.name)
+    return any(one.mark is mark for one in verdict.of(chosen.candidate.name))
 
 
 def _manifest(

@@ -1,5 +1,6 @@
 """stress: the finalists on corrupted rows, beside the converted model as it is on the same ones."""
 
+import errno
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -15,7 +16,11 @@ from fdpipe.errors import NotApplicable, StageError, StoreError
 from fdpipe.interfaces import Corruption, Engine, Metric, Processor
 from fdpipe.stages.benchmark import Contender
 from fdpipe.stages.evaluate import BATCH, agrees, labels_beside, own_labels, scores
+from fdpipe.stages.sound import fault
 from fdpipe.store import stage
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""A disk without space for anybody."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +48,9 @@ def stress(
 
     Labels stay those of the rows and, for metrics that need none, the original's answers to the rows as they were
     (`reference`): what is scored is how far corruption moves an answer. Where no metric can be asked, quality is the agreement
-    with the baseline on the corrupted rows. A contender that cannot answer what the baseline can, or answers NaN, has no
-    figures. A corruption that does not suit the rows, or to which the baseline has no answer or no figure, is left out and
-    told; `StageError` where the baseline cannot be opened.
+    with the baseline on the corrupted rows. A contender that cannot answer what the baseline can, or whose answers are
+    at `fault` beside those, has no figures. A corruption that does not suit the rows, or to which the baseline has no answer or
+    no figure, is left out and told; `StageError` where the baseline cannot be opened, and `StoreError` where the disk is full.
     """
     bound: Processor = workers.build_spec(processor)
     examples, original = rows.load(), reference.load()
@@ -53,10 +58,10 @@ def stress(
     baseline, *others = contenders
     borne: dict[str, Batch] = {}
     tensors = _prepared(corruptions, examples.features, bound, seed)
-    with closing(baseline.open()) as engine:
+    with _opened(baseline) as engine:
         for name, batch in tensors.items():
             answers, reason = _answers(engine, bound, batch, rows.count)
-            if reason or (reason := judging.lacks(answers)):
+            if reason or (reason := _unanswered(answers) or judging.lacks(answers)):
                 progress.note(f"not stressed by {name}: the baseline cannot bear it: {reason}")
             else:
                 borne[name] = answers
@@ -74,6 +79,8 @@ def stress(
     for one in others:
         results = []
         for name, (answers, reason) in _all_answers(one, bound, {name: tensors[name] for name in borne}, rows.count).items():
+            if not reason and (found_fault := fault(answers, borne[name], "the baseline")):
+                reason = found_fault[0]
             if reason:
                 progress.note(f"{one.candidate.name} cannot answer rows with {name}: {reason}")
             own = dict.fromkeys(figures[name]) | ({} if reason else judging.figures(answers, borne[name]))
@@ -124,28 +131,47 @@ def _all_answers(
 ) -> dict[str, tuple[Batch, str]]:
     """The answers under each corruption; one that cannot even be opened has none."""
     try:
-        engine = contender.open()
+        opened = _opened(contender)
+    except StoreError:
+        raise
     except StageError as error:
-        if isinstance(error, StoreError):
-            raise
         return {name: ({}, _line(error)) for name in tensors}
-    with closing(engine):
+    with opened as engine:
         return {name: _answers(engine, bound, batch, rows) for name, batch in tensors.items()}
+
+
+def _opened(contender: Contender) -> "closing[Engine]":
+    """The engine; `StageError` for whatever a library says where it cannot be opened."""
+    try:
+        return closing(contender.open())
+    except Exception as error:
+        if _is_ours(error) or isinstance(error, StageError):
+            raise
+        raise StageError(f"{contender.candidate.name} cannot be opened: {_line(error)}") from error
 
 
 def _answers(engine: Engine, bound: Processor, batch: Batch, rows: int) -> tuple[Batch, str]:
     """What it answers; or nothing, and why: any library may raise anything."""
     try:
         answers = in_batches(batch, BATCH, lambda part: bound.finish(engine.run(part)))
-    except (OSError, StoreError):
-        raise
     except Exception as error:
+        if _is_ours(error):
+            raise
         return {}, _line(error)
     if any(len(array) != rows for array in answers.values()) or not answers:
         return {}, f"there must be {rows} answers, got {rows_in(answers)}"
-    if any(np.isnan(array).any() for array in answers.values() if array.dtype.kind == "f"):
-        return {}, "some of the answers are NaN"
     return answers, ""
+
+
+def _unanswered(answers: Batch) -> str:
+    """What of the baseline's answers is none; empty where all are."""
+    some = any(np.isnan(array).any() for array in answers.values() if array.dtype.kind == "f")
+    return "some of the answers are NaN" if some else ""
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether it would befall every contender, as a full disk does, whoever writes to it."""
+    return isinstance(error, StoreError) or (isinstance(error, OSError) and error.errno in FULL)
 
 
 def _line(error: Exception) -> str:

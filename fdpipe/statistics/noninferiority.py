@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fdpipe.artifacts import Outcome
-from fdpipe.interfaces import Metric, Paired, Rowwise
+from fdpipe.evidence import Paired
+from fdpipe.interfaces import Metric, Rowwise
 from fdpipe.statistics import proportions
 from fdpipe.statistics.influence import Answered, Scale, by_leaving_out, of_rows
 from fdpipe.statistics.weights import bounds, needed
@@ -14,19 +15,19 @@ from fdpipe.statistics.weights import bounds, needed
 RESAMPLES = 4000
 """Draws of the weights that a bound is a quantile of."""
 
-
 ROUNDING = 1e-9
 """What floating point adds to a difference: 0.97 - 0.96 is above 0.01."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Loss:
     """What a metric lost from `before` to `after` on `rows` rows, in its own unit, or as a fraction of `before`.
 
     `loss` is what was seen (negative: a gain); `loss_low` and `loss_high` are its one-sided confidence bounds, each at
     1 - alpha. All three, `before` and `after` are None where there is no comparable figure, and the outcome then is a failure.
-    `needed` is how many rows would decide what is inconclusive, at the loss and the disagreement seen; None where no number
-    would, or nothing is undecided. `differ` is the p-value of the two being alike (exact McNemar), for labels only.
+    Where only `loss` is none, it would be a fraction of 0, and nothing is concluded. `needed` is how many rows would decide
+    what is inconclusive, at the loss and the disagreement seen; None where no number would, or nothing is undecided. `p_value`
+    is that of the two being equally often right (exact McNemar), for labels only.
     """
 
     outcome: Outcome
@@ -37,7 +38,7 @@ class Comparison:
     loss: float | None = None
     loss_high: float | None = None
     needed: int | None = None
-    differ: float | None = None
+    p_value: float | None = None
 
 
 def compare(
@@ -51,24 +52,24 @@ def compare(
     rows: np.ndarray | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
-) -> Comparison:
+) -> Loss:
     """The loss of `metric` from `paired.before` to `paired.after`, on the rows of the mask `rows` (bool of shape (rows,)).
 
     Non-inferiority: PASS where the upper bound of the loss is at most `limit`, FAIL where its lower bound is above it,
     INCONCLUSIVE otherwise. A missing or non-finite figure, answers of different lengths and an empty mask fail. `limit` is in
-    the metric's unit, or with `relative` a fraction of the figure before; a negative one demands a gain. It never passes by
-    chance more often than in `alpha` of all cases at a true loss of `limit`. ANOMALOUS is left to the caller: the gain is at
-    least `-loss_high`. Takes well under a second; the same arguments give the same figures.
+    the metric's unit, or with `relative` a fraction of the figure before, of which 0 has none; a negative one demands a gain.
+    It never passes by chance more often than in `alpha` of all cases at a true loss of `limit`. ANOMALOUS is left to the
+    caller: the gain is at least `-loss_high`. Takes well under a second; the same arguments give the same figures.
     """
     answered, scale = _answered(metric, paired, rows), Scale(higher_is_better=higher_is_better, relative=relative)
     count = answered.rows if answered is not None else 0
     if answered is None or not count:
-        return Comparison(outcome=Outcome.FAIL, rows=count)
+        return Loss(outcome=Outcome.FAIL, rows=count)
     before, after = (float(metric.score(answers, answered.truth)) for answers in (answered.before, answered.after))
     if not math.isfinite(before) or not math.isfinite(after):
-        return Comparison(outcome=Outcome.FAIL, rows=count, before=_finite(before), after=_finite(after))
+        return Loss(outcome=Outcome.FAIL, rows=count, before=_finite(before), after=_finite(after))
     loss = scale.loss(before, after)
-    figures = Comparison(outcome=Outcome.INCONCLUSIVE, rows=count, before=before, after=after, loss=_finite(loss))
+    figures = Loss(outcome=Outcome.INCONCLUSIVE, rows=count, before=before, after=after, loss=_finite(loss))
     if not math.isfinite(loss):
         return figures
     right = _right(metric, answered)
@@ -88,16 +89,20 @@ def compare(
 
 def agreement(
     share: float, rows: int, *, limit: float, before: float = 1.0, relative: bool = False, alpha: float = 0.05
-) -> Comparison:
+) -> Loss:
     """The same for the share of `rows` that are answered like the original, where there are no labels. `before` is another
-    model's share: 1 is the original's own. Of which rows it is, is not asked: no row is taken to be among both's."""
-    if rows < 1 or not 0 <= share <= 1 or not 0 < before <= 1:
-        return Comparison(outcome=Outcome.FAIL, rows=rows)
-    lost = round((1 - share) * rows)
-    gained = min(round((1 - before) * rows), rows - lost)
-    unit = before if relative else 1.0
-    figures = Comparison(outcome=Outcome.INCONCLUSIVE, rows=rows, before=before, after=share, loss=(before - share) / unit)
-    return _labels(figures, lost, gained, unit, limit, alpha)
+    model's share: 1 is the original's own. Of which rows it is, is not asked: as few as can be are taken to be among both's,
+    and there is no p-value but beside the original."""
+    if rows < 1 or not 0 <= share <= 1 or not 0 <= before <= 1:
+        return Loss(outcome=Outcome.FAIL, rows=rows)
+    lost, gained = round((1 - share) * rows), round((1 - before) * rows)
+    both = max(0, lost + gained - rows)
+    loss = Scale(higher_is_better=True, relative=relative).loss(before, share)
+    figures = Loss(outcome=Outcome.INCONCLUSIVE, rows=rows, before=before, after=share, loss=_finite(loss))
+    if figures.loss is None:
+        return figures
+    found = _labels(figures, lost - both, gained - both, before if relative else 1.0, limit, alpha)
+    return found if gained == 0 else replace(found, p_value=None)
 
 
 def _answered(metric: Metric, paired: Paired, rows: np.ndarray | None) -> Answered | None:
@@ -123,15 +128,15 @@ def _right(metric: Metric, answered: Answered) -> tuple[int, int] | None:
     return (gone, new) if metric.higher_is_better else (new, gone)
 
 
-def _labels(figures: Comparison, lost: int, gained: int, unit: float, limit: float, alpha: float) -> Comparison:
+def _labels(figures: Loss, lost: int, gained: int, unit: float, limit: float, alpha: float) -> Loss:
     """By exact tests; `unit` is the figure that the limit is a fraction of, taken as it was seen."""
     rows = figures.rows
     low, high = proportions.lower(lost, gained, rows, alpha) / unit, proportions.upper(lost, gained, rows, alpha) / unit
     enough = proportions.needed(lost, gained, rows, limit * unit, alpha) if low <= limit < high - ROUNDING else None
-    return replace(_decided(figures, low, high, limit, enough), differ=proportions.differ(lost, gained))
+    return replace(_decided(figures, low, high, limit, enough), p_value=proportions.p_alike(lost, gained))
 
 
-def _decided(figures: Comparison, low: float, high: float, limit: float, enough: int | None) -> Comparison:
+def _decided(figures: Loss, low: float, high: float, limit: float, enough: int | None) -> Loss:
     outcome = Outcome.INCONCLUSIVE
     if high <= limit + ROUNDING:
         outcome = Outcome.PASS

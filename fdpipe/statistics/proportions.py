@@ -15,6 +15,9 @@ RATES = 48
 WIDTH = 7.5
 """How many standard deviations of a distribution are counted, and as many outcomes again."""
 
+NOWHERE = -60.0
+"""The logarithm of a probability that adds nothing to any other."""
+
 MANY_ROWS = 3000
 """From so many on, how many rows are needed is told by the statistic alone, without its exact distribution."""
 
@@ -39,10 +42,11 @@ def p_within(lost: int, gained: int, rows: int, limit: float) -> float:
     first = np.maximum(0, np.floor(rows * rates - spread)).astype(int)
     last = np.minimum(rows, np.ceil(rows * rates + spread)).astype(int)
     most_lost = _border(np.arange(last.max() + 1), rows, limit, seen)
-    return max(
-        _share(np.arange(low, high + 1), most_lost[low : high + 1], rows, rate, limit)
-        for rate, low, high in zip(rates, first, last, strict=True)
-    )
+    widths = last - first + 1
+    starts = np.cumsum(widths) - widths
+    gained_by_rate = np.arange(widths.sum()) - np.repeat(starts - first, widths)
+    shares = _shares(gained_by_rate, most_lost[gained_by_rate], rows, np.repeat(rates, widths), limit)
+    return float(np.add.reduceat(shares, starts).max())
 
 
 @lru_cache(maxsize=4096)
@@ -64,9 +68,7 @@ def upper(lost: int, gained: int, rows: int, alpha: float) -> float:
         low = max(loss, near - step / 8)
         while low > loss and p_within(lost, gained, rows, low) <= alpha:
             high, low = low, max(loss, low - step / 8)
-    while high - low > PRECISION * step:
-        middle = (low + high) / 2
-        low, high = (low, middle) if p_within(lost, gained, rows, middle) <= alpha else (middle, high)
+    high = _least_within(lambda limit: p_within(lost, gained, rows, limit), low, high, alpha, PRECISION * step)
     return high if high <= 0 else max(high, 1 - alpha ** (1 / rows))
 
 
@@ -75,7 +77,7 @@ def lower(lost: int, gained: int, rows: int, alpha: float) -> float:
     return -upper(gained, lost, rows, alpha)
 
 
-def differ(lost: int, gained: int) -> float:
+def p_alike(lost: int, gained: int) -> float:
     """The two-sided p-value of the two being equally often right: McNemar's test in its exact form (McNemar 1947, Psychometrika
     12, 153-157)."""
     from scipy.special import bdtr
@@ -130,16 +132,47 @@ def _border(gained: np.ndarray, rows: int, limit: float, seen: float) -> np.ndar
     return low
 
 
-def _share(gained: np.ndarray, most_lost: np.ndarray, rows: int, rate: float, limit: float) -> float:
-    """The probability of outcomes with at most so many losses for each number of gains, which are at `rate`."""
-    from scipy.special import bdtr, gammaln, xlog1py, xlogy
+def _shares(gained: np.ndarray, most_lost: np.ndarray, rows: int, rates: np.ndarray, limit: float) -> np.ndarray:
+    """The probability of each number of gains, which are at such rates, with at most so many losses beside it."""
+    from scipy.special import bdtr, xlog1py, xlogy
 
-    rest = rows - gained
-    logs = gammaln(rows + 1) - gammaln(gained + 1) - gammaln(rest + 1) + xlogy(gained, rate) + xlog1py(rest, -rate)
-    among_rest = min(1.0, (rate + limit) / (1 - rate)) if rate < 1 else 1.0
-    below = bdtr(np.clip(most_lost, 0, rest), np.maximum(rest, 1), among_rest)
-    below = np.where(most_lost >= rest, 1.0, np.where(most_lost < 0, 0.0, below))
-    return float(np.sum(np.exp(logs) * below))
+    rest, logs_of = rows - gained, _log_factorials(rows)
+    logs = logs_of[rows] - logs_of[gained] - logs_of[rest] + xlogy(gained, rates) + xlog1py(rest, -rates)
+    among_rest = np.minimum(1.0, (rates + limit) / np.maximum(1 - rates, np.finfo(float).tiny))
+    counts = (logs > NOWHERE) & (most_lost >= 0)
+    partly = counts & (most_lost < rest)
+    below = counts.astype(np.float64)
+    below[partly] = bdtr(most_lost[partly], rest[partly], among_rest[partly])
+    return np.asarray(np.exp(logs) * below)
+
+
+@lru_cache(maxsize=64)
+def _log_factorials(most: int) -> np.ndarray:
+    """Of 0 to `most`."""
+    from scipy.special import gammaln
+
+    return np.asarray(gammaln(np.arange(most + 1) + 1.0))
+
+
+def _least_within(p: Callable[[float], float], low: float, high: float, alpha: float, width: float) -> float:
+    """The least limit that is known to have a p-value of at most `alpha`: between the two, to within `width`, by halving and
+    by interpolation, in which the p-value's quantile is nearly a line."""
+    from scipy.special import ndtri
+
+    wanted = float(ndtri(alpha))
+    ends: list[float | None] = [None, None]
+    while high - low > width:
+        middle = (low + high) / 2
+        if ends[0] is not None and ends[1] is not None and ends[0] > ends[1]:
+            line = low + (high - low) * (ends[0] - wanted) / (ends[0] - ends[1])
+            middle = min(max(line, low + width / 2), high - width / 2)
+        found = p(middle)
+        quantile = float(ndtri(min(max(found, 1e-300), 1 - 1e-16)))
+        if found <= alpha:
+            high, ends = middle, [ends[0], quantile]
+        else:
+            low, ends = middle, [quantile, ends[1]]
+    return high
 
 
 def _crossing(holds: Callable[[float], bool], low: float, high: float) -> float:

@@ -59,13 +59,19 @@ def bounds(sample: Sample, alpha: float, seed: int = 0, draws: int = 4000) -> tu
     for start in range(0, draws, AT_ONCE):
         part = slice(start, min(draws, start + AT_ONCE))
         size = part.stop - part.start
-        weights = random.standard_gamma(sample.counts, (size, len(sample.values))) * sample.rows
+        weights = _weights(random, sample.counts, size) * sample.rows
         unseen, total = random.standard_exponential(size), weights.sum(axis=1)
         lost = weights @ sample.values
         low[part] = (lost + unseen * sample.best) / (total + unseen)
         high[part] = (lost + unseen * sample.worst) / (total + unseen)
     place = min(draws - 1, math.ceil((draws + 1) * (1 - alpha)) - 1)
     return float(-np.sort(-low)[place]), float(np.sort(high)[place])
+
+
+def _weights(random: np.random.Generator, counts: np.ndarray, draws: int) -> np.ndarray:
+    """Of each value, of shape (draws, values): the sum of an exponential weight for each row that has it."""
+    shape = (draws, len(counts))
+    return random.standard_exponential(shape) if (counts == 1).all() else random.standard_gamma(counts, shape)
 
 
 def needed(sample: Sample, limit: float, alpha: float) -> int | None:

@@ -49,7 +49,8 @@ class Stage(Generic[P, T]):
             return value
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
-        """What the result depends on, as a digest."""
+        """What the result depends on, as a digest. The order of chosen workers belongs to it, that of a worker's settings does
+        not (`fdpipe.content.fingerprint`)."""
         bound = inspect.signature(self.work).bind(Path(), *args, **kwargs)
         bound.apply_defaults()
         inputs = bound.arguments

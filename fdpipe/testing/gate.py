@@ -8,7 +8,7 @@ from fdpipe.artifacts import (
     CheckResult,
     Outcome,
 )
-from fdpipe.interfaces import Evidence
+from fdpipe.evidence import Evidence
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """The fake monitor."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,13 +26,10 @@ class FakeProbe:
     """Keeps what it saw."""
 
     def __init__(self) -> None:
-        self.begun = 0
+        self.in_flight = 0
         self.seen: list[Exchange] = []
 
-    def begin(self) -> None:
-        """Count it."""
-        self.begun += 1
-
-    def observe(self, exchange: Exchange) -> None:
-        """Keep it."""
-        self.seen.append(exchange)
+    def observe(self, exchanges: Sequence[Exchange], in_flight: int) -> None:
+        """Keep them."""
+        self.seen += exchanges
+        self.in_flight = in_flight

@@ -42,6 +42,7 @@ def fake_plan(**changes: Any) -> Plan:  # noqa: ANN401 - any field of Plan
             metric={"accuracy": FakeMetric()},
             gate={"floor": FakeCheck()},
             deployer=FakeDeployer(),
+            certifier=FakeRuntime(),
             benchmark=Benchmark(batch_sizes=(1,), seconds=0.01, trial_seconds=0.01, warmup_calls=1, memory=False),
         ),
         **changes,

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fdpipe.artifacts import Trial
-from fdpipe.interfaces import Proposal, Space
 from fdpipe.search.grid import Grid
+from fdpipe.space import Proposal, Space
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,25 +2,29 @@
 
 import io
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import pytest
 
 from fdpipe.cli import call
-from fdpipe.cli.comparing import Comparison, aim_of, compared, show
+from fdpipe.cli.comparing import TargetComparison, aim_of, compared, show
 from fdpipe.cli.session import Session
 from fdpipe.cli.streams import Streams
-from fdpipe.errors import ConfigError, Exit, SourceError
+from fdpipe.errors import ConfigError, ConversionError, Exit, MissingExtra, SourceError
 from fdpipe.hardware import Aim, Column
-from fdpipe.history import History, Standing
+from fdpipe.history import Fate, History
 from fdpipe.plan import Plan, Target
+from fdpipe.progress import name_of
 from fdpipe.releases import Releases
-from fdpipe.testing import FakeCheck, FakeDeployer, FakeRuntime, FakeSource
+from fdpipe.testing import FakeCheck, FakeConverter, FakeDeployer, FakeRuntime, FakeSource
 from fdpipe.testing.rehearsal import Rehearsal, fake_plan
 from tests.states import own_state
 
-NO_GPU = "there is no GPU"
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @pytest.fixture(autouse=True)
@@ -42,19 +46,19 @@ def plans() -> list[Plan]:
 
 
 @pytest.fixture(scope="module")
-def by_cost(plans: list[Plan], tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+def by_cost(plans: list[Plan], tmp_path_factory: pytest.TempPathFactory) -> TargetComparison:
     """Both, compared by their cost."""
     with own_state(tmp_path_factory.mktemp("home")):
         return compared(plans, Aim.COST)
 
 
-def shown(found: Comparison) -> str:
+def shown(found: TargetComparison) -> str:
     out = io.StringIO()
     show(Session(streams=Streams(out, out)), found)
     return out.getvalue()
 
 
-def test_one_that_cannot_be_measured_does_not_fail_the_others(by_cost: Comparison) -> None:
+def test_one_that_cannot_be_measured_does_not_fail_the_others(by_cost: TargetComparison) -> None:
     found = by_cost
     assert [(row.target, row.candidate) for row in found.rows] == [("cpu", "fake/half"), ("gpu", None)]
     assert "tensorrt: pip install 'fdpipe[fake]'" in found.rows[1].reason
@@ -77,7 +81,7 @@ def test_its_benchmark_is_kept_once_as_one_that_deployed_nothing(plans: list[Pla
     first = compared(plans, Aim.COST)
     assert compared(plans, Aim.COST).rows == first.rows, "the second takes it from the store"
     found = {one.candidate: one.standing for one in History.of(home).entries("fake")}
-    assert found == {"fake/half": Standing.CHOSEN, "fake/none": Standing.MEASURED}
+    assert found == {"fake/half": Fate.CHOSEN, "fake/none": Fate.MEASURED}
 
 
 def test_where_nothing_passes_there_is_no_recommendation() -> None:
@@ -104,19 +108,54 @@ def test_what_concerns_every_target_is_raised() -> None:
         compared([fake_plan(model="nosuch")], Aim.COST)
 
 
-def test_the_table_says_what_is_measured_derived_and_missing(by_cost: Comparison) -> None:
+def test_a_model_that_cannot_be_converted_is_no_row() -> None:
+    """Neither where the other target lacks its library as well."""
+    drifting = fake_plan(converter={"fake": FakeConverter(drift_percent=50)})
+    absent = replace(drifting, target=named("gpu"), runtime={"fake": FakeRuntime(missing="tensorrt")})
+    for plans in ([drifting], [drifting, replace(drifting, target=named("arm"))], [absent, drifting]):
+        with pytest.raises(ConversionError):
+            compared(plans, Aim.COST)
+
+
+def test_a_library_that_the_model_needs_is_no_target_s() -> None:
+    def lacks(step: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if name_of(step) == "convert":
+            raise MissingExtra("torch is needed: pip install 'fdpipe[torch]'")
+        return step(*args, **kwargs)
+
+    absent = fake_plan(target=named("gpu"), runtime={"fake": FakeRuntime(missing="tensorrt")})
+    with pytest.raises(MissingExtra, match="torch is needed"):
+        compared([absent, fake_plan()], Aim.COST, call=lacks)
+
+
+def test_a_reason_that_all_targets_share_is_the_command_s_own_failure() -> None:
+    absent = fake_plan(target=named("gpu"), runtime={"fake": FakeRuntime(missing="tensorrt")})
+    with pytest.raises(MissingExtra, match=r"^tensorrt: pip install"):
+        compared([absent, replace(absent, target=named("rtx"))], Aim.COST)
+
+
+def test_targets_that_fail_each_for_its_own_reason_are_rows() -> None:
+    targets = {"gpu": "tensorrt", "other": "openvino"}
+    plans = [fake_plan(target=named(name), runtime={"fake": FakeRuntime(missing=what)}) for name, what in targets.items()]
+    found = compared(plans, Aim.LATENCY)
+    assert [row.reason.partition(":")[0] for row in found.rows] == ["tensorrt", "openvino"]
+    assert found.exit_code is Exit.INCONCLUSIVE
+    assert [shown(found).count(what) for what in targets.values()] == [1, 1], "each reason is said once"
+
+
+def test_the_table_says_what_is_measured_derived_and_missing(by_cost: TargetComparison) -> None:
     text = shown(by_cost)
     lines = {line.split()[0]: line for line in text.splitlines() if line.split()}
     assert "= " in lines["cpu"]
     assert " USD" in lines["cpu"]
-    assert lines["gpu"].count("not measured") == len(Column)
+    assert lines["gpu"].split() == ["gpu", "–", "not", "measured", *["–"] * len(Column)]
     assert "= is derived from measured figures, ~ is estimated; every other figure is measured" in text
     assert "gpu: tensorrt: pip install 'fdpipe[fake]'" in text
     assert "recommended for cost: cpu with fake/half: " in text
     assert "rule: the lowest cost of a million rows at the declared prices" in text
 
 
-def test_as_json_every_figure_has_its_basis(by_cost: Comparison) -> None:
+def test_as_json_every_figure_has_its_basis(by_cost: TargetComparison) -> None:
     out = io.StringIO()
     Session(as_json=True, streams=Streams(out, out)).give(by_cost.as_data())
     data = json.loads(out.getvalue())
@@ -131,11 +170,12 @@ def test_as_json_every_figure_has_its_basis(by_cost: Comparison) -> None:
 
 def test_the_aim_is_no_override() -> None:
     assert aim_of(["model=m", "aim=energy", "+target=cpu"]) == (Aim.ENERGY, ["model=m", "+target=cpu"])
+    assert aim_of(["model=m", "+aim=energy", "+target=cpu"]) == (Aim.ENERGY, ["model=m", "+target=cpu"])
     assert aim_of(["model=m"]) == (Aim.LATENCY, ["model=m"])
     with pytest.raises(ConfigError, match=r"aim=speed is not known: choose from cost, energy, latency, size, throughput"):
         aim_of(["aim=speed"])
     with pytest.raises(ConfigError, match="given 2 times"):
-        aim_of(["aim=cost", "aim=size"])
+        aim_of(["aim=cost", "+aim=size"])
 
 
 def test_a_mistake_is_one_line() -> None:

@@ -5,11 +5,13 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
 from fdpipe.arrays import save_arrays
 from fdpipe.cli import call
+from fdpipe.cli.commands import cli
 from fdpipe.cli.session import Session
 from fdpipe.cli.streams import Streams
 from fdpipe.errors import Exit
@@ -94,6 +96,25 @@ def test_the_search_says_what_holds_and_what_was_wanted(address: str, bodies: st
         (("load", "a", "-c", "1", "-r", "5"), Exit.CONFIGURATION, "--concurrency, --rate and --replay are three kinds of load"),
         (("load", "http://127.0.0.1:1/x", "--requests", "gone.npz"), Exit.CONFIGURATION, "gone.npz is not there"),
         (("load", "http://127.0.0.1:1/x", "--replay", "gone"), Exit.CONFIGURATION, "gone cannot be read"),
+        (
+            ("load", "a", "--speed", "2"),
+            Exit.CONFIGURATION,
+            "--speed does not apply to a closed loop, only to --replay: it takes",
+        ),
+        (("load", "a", "-r", "5", "--speed", "2"), Exit.CONFIGURATION, "--speed does not apply to an open loop, only to"),
+        (("load", "a", "--replay", "x", "--seconds", "5"), Exit.CONFIGURATION, "--seconds does not apply to a replay, which"),
+        (("load", "a", "--replay", "x", "--seed", "0"), Exit.CONFIGURATION, "--seed does not apply to a replay, which"),
+        (("load", "a", "--replay", "x", "--rows", "2"), Exit.CONFIGURATION, "--rows does not apply to a replay, which"),
+        (("load", "a", "--replay", "x", "--form", "json"), Exit.CONFIGURATION, "--form does not apply to a replay, which"),
+        (("load", "a", "--replay", "x", "--requests", "y"), Exit.CONFIGURATION, "--requests does not apply to a replay"),
+        (
+            ("load", "a", "--requests", "x", "--rows", "2"),
+            Exit.CONFIGURATION,
+            "--rows does not apply to the bodies in x, which",
+        ),
+        (("load", "a", "--requests", "x", "--form", "json"), Exit.CONFIGURATION, "only golden rows (.npz) take --form and"),
+        (("slo", "a", "--p99-ms", "5", "--requests", "x", "--rows", "2"), Exit.CONFIGURATION, "--rows does not apply to the"),
+        (("slo", "a", "--p99-ms", "5", "--rate", "2"), Exit.CONFIGURATION, "No such option '--rate'"),
         (("slo", "a"), Exit.CONFIGURATION, "Missing option '--p99-ms'"),
         (("load", "http://127.0.0.1:1/x", "--requests", "BODIES"), Exit.DEPLOYMENT, "http://127.0.0.1:1 does not answer"),
         (("load", "http://127.0.0.1:1/x", "--requests", "BODIES", "-c", "901"), Exit.CONFIGURATION, "from 1 to 900"),
@@ -104,6 +125,20 @@ def test_what_cannot_be_done_is_one_line(words: tuple[str, ...], code: int, text
     assert found == code
     assert text in err
     assert err.count("\n") == 1
+
+
+def test_what_a_load_uses_is_taken(address: str, bodies: str, tmp_path: Path) -> None:
+    recorded = tmp_path / "recorded.jsonl"
+    recorded.write_text('{"time": 0, "body": "a"}\n{"time": 0.1, "body": "b"}\n')
+    assert fdpipe("load", address, "--replay", str(recorded), "--speed", "2", "--timeout", "5")[0] == Exit.DONE
+    assert fdpipe("load", address, "--requests", bodies, "-r", "20", "--seconds", "0.2", "--seed", "1")[0] == Exit.DONE
+
+
+@pytest.mark.parametrize("command", ["load", "slo"])
+def test_every_default_is_told(command: str) -> None:
+    options = [one for one in cli.commands[command].params if isinstance(one, click.Option) and one.expose_value]
+    silent = [one.name for one in options if isinstance(one.default, int | float | str) and not one.show_default]
+    assert (silent, [one.name for one in options if not one.help]) == ([], [])
 
 
 def test_a_service_that_refuses_everything_is_no_measurement(bodies: str) -> None:

@@ -106,9 +106,10 @@ def test_a_history_in_which_nothing_was_chosen(home: Path) -> None:
     ("words", "told"),
     [
         ((), "say of which model: fdpipe trend model=NAME"),
-        (("model=fak",), "there is no benchmark of 'fak' in the history: choose from fake (did you mean fake?)"),
+        (("model=fak",), "there is no benchmark of 'fak' in the history: choose from fake"),
         (("model=fake", "+target=gpu"), "no benchmark of fake for target=gpu in the history: choose from here"),
         (("model=fake", "gate.max_drop=1"), "gate.max_drop=1 is not known to `fdpipe trend`"),
+        (("model=fake", "model=other"), "model= is given twice: write it once (model=fake or model=other)"),
         (("model=fake", "above=much"), "above=much is no share"),
         (("model=fake", "above=nan"), "above=nan is no share"),
     ],

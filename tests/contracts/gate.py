@@ -28,8 +28,9 @@ from fdpipe.artifacts import (
     Task,
     Timing,
 )
-from fdpipe.interfaces import Check, Evidence
-from fdpipe.stages.judge import Beside
+from fdpipe.evidence import Evidence
+from fdpipe.interfaces import Check
+from fdpipe.stages.beside import Beside
 
 CONF = Path(__file__).parents[2] / "conf"
 

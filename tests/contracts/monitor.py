@@ -95,12 +95,13 @@ class MonitorContract(ABC):
             Exchange(protocol="bentoml", status=400, seconds=0.0, error="bad_request"),
             Exchange(protocol="bentoml", status=200, seconds=0.0, answers={"value": np.array([1.5])}),
         ):
-            probe.begin()
-            probe.observe(one)
+            probe.observe([one], 0)
+        probe.observe([exchange([[0.5, 0.5]]), exchange([[0.1, 0.2], [0.3, 0.4]], label="a")], 3)
+        probe.observe([], 0)
 
     def test_two_of_them_do_not_meet(self) -> None:
         first, second = CollectorRegistry(), CollectorRegistry()
         self.monitor().start(RELEASE, second)
         before = figures(second).keys()
-        self.monitor().start(RELEASE, first).observe(exchange([[2.0, 2.0]]))
+        self.monitor().start(RELEASE, first).observe([exchange([[2.0, 2.0]])], 0)
         assert figures(second).keys() == before

@@ -6,7 +6,8 @@ import pytest
 
 from fdpipe import workers
 from fdpipe.artifacts import Answers, Artifact, Candidate, Evaluation, Invariance, Trial
-from fdpipe.interfaces import Choice, Search, Space
+from fdpipe.interfaces import Search
+from fdpipe.space import Choice, Space
 
 SPACE = Space(
     runtimes={"first": ({}, {"threads": 1}), "second": ({"threads": 2},)},

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from fdpipe.artifacts import Evaluation
-from fdpipe.interfaces import Evidence, Metric, Paired
+from fdpipe.evidence import Evidence, Paired
+from fdpipe.interfaces import Metric
 from fdpipe.metric.accuracy import Accuracy
 from tests.contracts.gate import evaluation, evidence
 

@@ -1,8 +1,10 @@
 """batch_invariance: not one answer may depend on its batch-mates."""
 
+from dataclasses import replace
+
 from fdpipe.artifacts import Mark, Outcome
+from fdpipe.evidence import Evidence
 from fdpipe.gate.batch_invariance import BatchInvariance, Unbatchable
-from fdpipe.interfaces import Evidence
 from tests.contracts.gate import CheckContract, evaluation, evidence
 
 
@@ -23,6 +25,10 @@ class TestBatchInvariance(CheckContract):
 
     def test_the_worst_setting_is_told(self) -> None:
         assert self.result(self.failing()).reason == "1 of 100 answers change with the batch, most beside an outlier"
+        found = evaluation(changed=1)
+        moved = replace(found, invariance=replace(found.invariance, largest_difference=0.0123))
+        said = self.result(evidence(evaluation=moved)).reason
+        assert said == "1 of 100 answers change with the batch, most beside an outlier, by up to 0.012 of their size"
 
     def test_it_may_pass_with_a_mark(self) -> None:
         marking = BatchInvariance(unbatchable=Unbatchable.MARK)

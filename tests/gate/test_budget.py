@@ -8,8 +8,8 @@ import pytest
 from fdpipe import workers
 from fdpipe.artifacts import Basis, CheckResult, Figure, Measurement, Outcome
 from fdpipe.errors import ConfigError
+from fdpipe.evidence import Evidence
 from fdpipe.gate.budget import Budget
-from fdpipe.interfaces import Evidence
 from fdpipe.plan import Unmeasured
 from tests.contracts.gate import CheckContract, evidence, measured, measurement, ratio
 
@@ -60,7 +60,7 @@ class TestBudget(CheckContract):
             ("memory_mib", 50, 49, "the peak memory is 50 MiB, at most 49 MiB is asked"),
             ("size_mib", 2, 1.9, "the size of its files is 2 MiB, at most 1.9 MiB is asked"),
             ("cold_start_ms", 2, 1.9, "loading and the first call is 2 ms, at most 1.9 ms is asked"),
-            ("joules", 0.5, 0.4, "the energy of one inference is 0.5 J (by a meter), at most 0.4 J is asked"),
+            ("joules", 0.5, 0.4, "the energy of one row is 0.5 J (by a meter), at most 0.4 J is asked"),
         ],
     )
     def test_each_limit(self, limit: str, kept: float, broken: float, told: str) -> None:

@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
+
 from fdpipe.artifacts import Outcome
+from fdpipe.evidence import Evidence
 from fdpipe.gate.incumbent import Incumbent
-from fdpipe.interfaces import Evidence
+from fdpipe.gate.loss import Drop
 from tests.contracts.gate import CheckContract, evaluation, evidence
 from tests.gate.pairs import judged, labels
 
@@ -47,6 +50,21 @@ class TestIncumbent(CheckContract):
 
     def test_other_rows_than_those_evaluated_fail(self) -> None:
         assert self.result(replace(self.passing(), beside_incumbent=labels(0, 0, 700))).outcome is Outcome.FAIL
+
+    def test_a_fraction_of_nothing_is_not_concluded(self) -> None:
+        wrong = judged(labels(0, 0, 700, wrong=700), against="incumbent")
+        result = Incumbent(drop=Drop.RELATIVE).judge(wrong)
+        assert result.outcome is Outcome.INCONCLUSIVE
+        assert "a fraction of 0 is undefined: gate.drop=absolute says" in result.reason
+        assert result.reason.endswith("against the deployed release 0123456789ab")
+
+    @pytest.mark.parametrize("drop", Drop)
+    def test_a_release_that_agrees_with_nothing_can_only_be_bettered(self, drop: Drop) -> None:
+        found = replace(evaluation(rows=700), quality={"agreement": 0.5}, reference={"agreement": 1.0})
+        release = replace(found, quality={"agreement": 0.0})
+        one = replace(self.passing(), evaluation=found, incumbent=release, directions={"agreement": True}, metrics={})
+        wanted = Outcome.PASS if drop is Drop.ABSOLUTE else Outcome.INCONCLUSIVE
+        assert Incumbent(drop=drop).judge(one).outcome is wanted
 
     def test_without_labels_by_agreement_with_the_original(self) -> None:
         def agreeing(candidate: float, incumbent: float) -> Outcome:

@@ -9,9 +9,10 @@ import pytest
 from fdpipe import workers
 from fdpipe.artifacts import Outcome
 from fdpipe.errors import ConfigError
+from fdpipe.evidence import Evidence, Paired
 from fdpipe.gate.loss import Drop
 from fdpipe.gate.quality import Quality
-from fdpipe.interfaces import Evidence, Paired
+from fdpipe.interfaces import Metric
 from fdpipe.metric.accuracy import Accuracy
 from fdpipe.metric.f1 import F1
 from fdpipe.metric.rmse import Rmse
@@ -66,13 +67,34 @@ class TestQuality(CheckContract):
             self.result(replace(self.passing(), beside_original=replace(paired, labels=np.ones(300)))).outcome is Outcome.FAIL
         )
 
-    def test_an_unknown_metric_fails(self) -> None:
-        assert self.result(replace(self.passing(), metrics={})).outcome is Outcome.FAIL
+    @pytest.mark.parametrize("metrics", [{}, {"f1": F1()}])
+    def test_an_unknown_metric_fails(self, metrics: dict[str, Metric]) -> None:
+        result = self.result(replace(self.passing(), metrics=metrics))
+        assert result.outcome is Outcome.FAIL
+        assert result.reason.endswith("there is no metric of this name")
+
+    def test_a_fraction_of_nothing_is_not_concluded(self) -> None:
+        """No row was right before: what then is one in a hundred of it?"""
+        none_right = judged(labels(0, 0, 700, wrong=700))
+        result = Quality(drop=Drop.RELATIVE).judge(none_right)
+        assert (result.outcome, result.figure, result.needed) == (Outcome.INCONCLUSIVE, None, None)
+        assert result.reason == (
+            "accuracy cannot be compared (0.0000 → 0.0000): a fraction of 0 is undefined: gate.drop=absolute says what may be "
+            "lost in its own unit"
+        )
+        assert Quality().judge(none_right).outcome is Outcome.PASS
+
+    def test_the_exact_p_value_of_labels_is_among_the_findings(self) -> None:
+        """McNemar: 5 lost, none gained."""
+        (found,) = self.result(judged(labels(5, 0, 719))).findings
+        assert found.p_value == pytest.approx(2 * 0.5**5)
+        (other,) = self.result(errors(100, 1.1)).findings
+        assert other.p_value is None
 
     def test_too_few_rows_are_inconclusive_and_say_how_many_would_do(self) -> None:
         result = self.result(judged(labels(0, 0, 298)))
         assert (result.outcome, result.needed) == (Outcome.INCONCLUSIVE, 299)
-        assert result.reason.endswith("at most 0.0100 is allowed: 299 rows would decide, there are 298")
+        assert result.reason.endswith("at 95 % at most 0.0100; at most 0.0100 is allowed")
 
     def test_the_sentences(self) -> None:
         undecided = self.result(judged(labels(5, 2, 719)))

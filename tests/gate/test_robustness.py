@@ -1,5 +1,7 @@
 """robustness: what corrupted rows cost beside what they cost the baseline."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,8 +9,9 @@ from fdpipe import workers
 from fdpipe.arrays import array_digest
 from fdpipe.artifacts import Answers, Outcome, Stress
 from fdpipe.errors import ConfigError
+from fdpipe.evidence import Evidence, Paired
+from fdpipe.gate.loss import Drop
 from fdpipe.gate.robustness import Robustness
-from fdpipe.interfaces import Evidence, Paired
 from fdpipe.metric.accuracy import Accuracy
 from tests.contracts.gate import CheckContract, evidence, kept
 
@@ -78,16 +81,44 @@ class TestRobustness(CheckContract):
         assert result.outcome is Outcome.INCONCLUSIVE
         assert result.needed is not None
         assert result.needed > ROWS
-        assert f"some {result.needed} rows would decide" in result.reason
+        assert result.reason.endswith(" accuracy beside the baseline, at most 0.05 is allowed")
 
     def test_a_first_impression_asks_for_none(self) -> None:
         result = self.result(evidence(stress=None))
         assert (result.outcome, result.reason) == (Outcome.PASS, "corrupted rows are not asked for a first impression")
 
-    def test_no_corruption_is_told(self) -> None:
+    def test_where_no_corruption_is_asked_for_it_says_so(self) -> None:
         result = self.result(stressed())
+        assert (result.outcome, result.reason) == (Outcome.PASS, "no corruption is asked for")
+
+    def test_corruptions_that_could_not_be_asked_are_not_passed(self) -> None:
+        result = self.result(replace(stressed(), corruptions=("typos", "blur")))
+        assert result.outcome is Outcome.INCONCLUSIVE
+        assert result.reason.startswith("the rows cannot be corrupted with typos, blur, or the baseline has no answers")
+
+    def test_one_of_several_that_could_not_be_asked_is_told(self) -> None:
+        result = self.result(replace(self.passing(), corruptions=("noise", "typos", "blur")))
         assert result.outcome is Outcome.PASS
-        assert result.reason == "no corruption was asked, or none that the rows and the baseline could bear"
+        assert result.reason.endswith("at most 0.05 is allowed (typos could not be asked)")
+
+    def test_a_metric_that_is_not_known_fails(self) -> None:
+        """And is not taken for agreement, though there are answers row by row."""
+        known = stressed(stress(100))
+        assert self.result(known).outcome is Outcome.PASS
+        result = self.result(replace(known, metrics={"another": Accuracy()}))
+        assert (result.outcome, result.reason) == (Outcome.FAIL, "with noise its accuracy cannot be compared row by row")
+
+    def test_a_fraction_of_nothing_is_not_concluded(self) -> None:
+        """The baseline is wrong on every corrupted row."""
+        result = Robustness(drop=Drop.RELATIVE).judge(stressed(stress(ROWS, base_lost=ROWS)))
+        assert result.outcome is Outcome.INCONCLUSIVE
+        assert result.reason.startswith(
+            "with noise the baseline's accuracy is 0: a fraction of 0 is undefined: gate.drop=absolute"
+        )
+
+    def test_the_exact_p_value_of_labels_is_among_the_findings(self) -> None:
+        (found,) = self.result(stressed(stress(110))).findings
+        assert found.p_value == pytest.approx(2 * 0.5**10)
 
     def test_the_baseline_is_what_the_others_are_compared_with(self) -> None:
         few = Stress(

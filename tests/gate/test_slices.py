@@ -1,6 +1,7 @@
 """slices: a group of rows that loses what the whole does not show."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ import pytest
 from fdpipe import workers
 from fdpipe.artifacts import CheckResult, Outcome, Stress
 from fdpipe.errors import ConfigError
+from fdpipe.evidence import Evidence, Paired
+from fdpipe.gate.loss import Drop
 from fdpipe.gate.slices import Slices, Undecided
-from fdpipe.interfaces import Evidence, Metric, Paired
+from fdpipe.interfaces import Metric
 from fdpipe.metric.accuracy import Accuracy
 from fdpipe.metric.f1 import F1
 from fdpipe.metric.rmse import Rmse
@@ -155,9 +158,40 @@ class TestSlices(CheckContract):
         result = self.result(sliced(first(EACH), metrics={}, labels=None))
         assert (result.outcome, result.unit) == (Outcome.FAIL, "agreement")
 
-    def test_no_slices_are_told(self) -> None:
+    def test_where_no_slicer_is_asked_for_it_says_so(self) -> None:
         result = self.result(evidence())
-        assert (result.outcome, result.reason) == (Outcome.PASS, "there are no slices")
+        assert (result.outcome, result.reason) == (Outcome.PASS, "no slicer is asked for")
+
+    @pytest.mark.parametrize("stress", [None, ()])
+    def test_a_slicer_that_finds_no_slice_is_not_passed(self, stress: tuple[Stress, ...] | None) -> None:
+        result = self.result(evidence(slicers=("by_column", "mine"), stress=stress))
+        assert result.outcome is Outcome.INCONCLUSIVE
+        assert result.reason.startswith("no slice could be judged: these rows have not what by_column, mine would slice by")
+
+    def test_a_metric_that_is_not_known_fails(self) -> None:
+        """And is not taken for agreement, though there is an answer row by row."""
+        result = self.result(replace(sliced(NONE), directions={"another": True}))
+        assert result.outcome is Outcome.FAIL
+
+    @pytest.mark.parametrize("stress", [None, ()])
+    @pytest.mark.parametrize("undecided", Undecided)
+    def test_a_fraction_of_nothing_is_not_concluded(self, undecided: Undecided, stress: tuple[Stress, ...] | None) -> None:
+        """The original is never right in one class, and always in the others."""
+        never = np.where(TRUE == 3, TRUE + 1, TRUE)
+        pair = Paired(before={"label": never}, after={"label": never}, labels=TRUE, own=never)
+        check, known = (
+            Slices(drop=Drop.RELATIVE, undecided=undecided),
+            replace(sliced(NONE, stress=stress), beside_original=pair),
+        )
+        result = check.judge(known)
+        assert result.outcome is (Outcome.PASS if undecided is Undecided.ALLOW else Outcome.INCONCLUSIVE)
+        assert (
+            "(of by_label: 3 the original's figure is 0, and a fraction of 0 is undefined: gate.drop=absolute" in result.reason
+        )
+        only = check.judge(replace(known, slices={"by_label: 3": BY_LABEL["by_label: 3"]}))
+        assert only.outcome is Outcome.INCONCLUSIVE
+        assert only.reason.startswith("no slice could be judged: the original's figure is 0, and a fraction of 0 is undefined")
+        assert Slices(undecided=undecided).judge(known).outcome is Outcome.PASS
 
     def test_slices_without_answers_fail(self) -> None:
         assert self.result(evidence(slices=BY_LABEL)).outcome is Outcome.FAIL

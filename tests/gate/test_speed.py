@@ -7,8 +7,8 @@ import pytest
 from fdpipe import workers
 from fdpipe.artifacts import Health, Interval, Outcome, Pace
 from fdpipe.errors import ConfigError
+from fdpipe.evidence import Evidence
 from fdpipe.gate.speed import Speed
-from fdpipe.interfaces import Evidence
 from tests.contracts.gate import CheckContract, evidence, measured, measurement, ratio
 
 
@@ -22,10 +22,11 @@ def speeds(
     noise: Interval | None = None,
     length: int | None = None,
     left: str = "",
+    noise_unknown: str = "",
 ) -> Evidence:
     found = measurement("rt/int8", *ratios)
     timings = tuple(replace(one, pace=pace, length=length) for one in found.timings)
-    health = Health(load_before=0.1, load_after=0.2, disturbed_share=0.0, noise=noise)
+    health = Health(load_before=0.1, load_after=0.2, disturbed_share=0.0, noise=noise, noise_unknown=noise_unknown)
     return evidence(measured=replace(measured(replace(found, timings=timings, left=left)), health=health))
 
 
@@ -100,6 +101,14 @@ class TestSpeed(CheckContract):
         assert self.outcome(between(0.96, 0.98), noise=between(0.95, 0.97)) is Outcome.INCONCLUSIVE
         assert self.outcome(between(0.9, 0.95), noise=biased) is Outcome.PASS
         assert self.outcome(between(1.05, 1.06), noise=biased) is Outcome.FAIL
+
+    def test_where_the_noise_floor_was_asked_for_and_is_not_known_nothing_is_concluded(self) -> None:
+        for sure in (between(0.3, 0.31), between(2.0, 2.1), between(0.99, 1.001)):
+            assert self.outcome(sure, noise_unknown="the second process was lost: it hung") is Outcome.INCONCLUSIVE
+        assert self.result(speeds(between(0.3, 0.31), noise_unknown="the second process was lost: it hung")).reason == (
+            "takes 0.305 (0.300–0.310) of the baseline's time over all sizes, it must surely be below 1: by how much this "
+            "machine's noise moves it is not known (the second process was lost: it hung), measure again"
+        )
 
     # --- at each size -------------------------------------------------------------------------------------------------
 

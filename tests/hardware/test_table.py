@@ -24,7 +24,7 @@ def _state(home: None) -> None:
 
 def examined(**changes: Any) -> tuple[Record, Plan]:  # noqa: ANN401 - any field of Plan
     plan = fake_plan(**changes)
-    return run(plan, call=Rehearsal(), certifier=FakeRuntime()), plan
+    return run(plan, call=Rehearsal()), plan
 
 
 def test_the_best_of_each_runtime_has_a_row() -> None:
@@ -75,6 +75,7 @@ def test_a_runtime_whose_candidates_were_refused_has_the_reason() -> None:
     other = next(row for row in rows_of(record, plan.target) if row.runtime == "other")
     assert other.candidate is None
     assert other.reason.startswith("no candidate passed the gate: other/")
+    assert other.instead == "none passed"
     assert {one.value for one in other.figures.values()} == {None}
 
 
@@ -89,6 +90,7 @@ def test_what_cannot_be_run_here_has_the_reason_and_its_size() -> None:
     blind = {"fake": FakeRuntime(elsewhere=NO_GPU)}
     refused = rows_of(*_with_target(examined(runtime=blind)))
     assert [(row.candidate, row.reason) for row in refused] == [(None, f"not measured: {NO_GPU}")]
+    assert refused[0].instead == "not measured"
     (allowed,) = rows_of(*_with_target(examined(runtime=blind, unmeasured=Unmeasured.ALLOW)))
     assert allowed.candidate == "fake/none"
     assert {name for name, one in allowed.figures.items() if one.value is not None} == {Column.SIZE}
@@ -104,6 +106,7 @@ def test_a_runtime_that_could_make_nothing_has_the_reason() -> None:
     other = next(row for row in rows_of(record, plan.target) if row.runtime == "other")
     assert "no candidate could be made" in other.reason
     assert "no memory" in other.reason
+    assert other.instead == "none made", "what failed is not said to be not measured"
 
 
 def test_what_did_not_come_into_the_final_benchmark_has_the_reason() -> None:
@@ -111,3 +114,4 @@ def test_what_did_not_come_into_the_final_benchmark_has_the_reason() -> None:
     verdict = replace(record.verdict, passed=("fake/half",), results=())
     other = next(row for row in rows_of(replace(record, verdict=verdict), plan.target) if row.runtime == "other")
     assert "came into the final benchmark: runtime=other looks at it alone" in other.reason
+    assert other.instead == "no finalist"

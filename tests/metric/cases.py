@@ -48,3 +48,34 @@ def named(words: np.ndarray, scores: np.ndarray = PROBABILITIES, labels: np.ndar
 def sure(labels: np.ndarray, columns: int = 3) -> np.ndarray:
     """Probabilities that leave no doubt."""
     return np.asarray(np.eye(columns)[labels])
+
+
+RIGHT = np.array(["the cat sat", "on the mat", "ö"])
+FOUND = np.array(["the bat sat", " on the big mat ", "ö"], object)
+"""Texts, and what was found in their place: one letter is another, and a word is put in."""
+
+NO_TEXTS = (
+    Case(answers={"text": RIGHT}, labels=np.array(["", " ", ""])),
+    Case(answers={"text": RIGHT}, labels=np.arange(3)),
+    Case(answers={"text": np.array([b"a", None, "c"], object)}, labels=RIGHT),
+    Case(answers={"one": RIGHT, "other": RIGHT}, labels=RIGHT),
+    Case(answers={"text": np.stack([RIGHT, RIGHT], 1)}, labels=RIGHT),
+)
+"""What holds no text, or not one a row."""
+
+
+def texts(rate: float) -> tuple[Case, ...]:
+    """The same texts in each form that they may have."""
+    return (
+        Case(answers={"text": FOUND}, labels=RIGHT, figure=rate),
+        Case(answers={"label": FOUND[:, None], "language": FOUND}, labels=RIGHT[:, None], figure=rate),
+        Case(answers={"said": FOUND.astype(str), "score": np.ones(3)}, labels=RIGHT.astype(object), figure=rate),
+    )
+
+
+VALUES = np.array([1.0, 2.0, 3.0, 4.0])
+
+
+def valued(answers: np.ndarray, labels: np.ndarray = VALUES, figure: float = 0.0) -> Case:
+    """Answers under the name `value`."""
+    return Case(answers={"value": answers}, labels=labels, figure=figure)

@@ -1,14 +1,11 @@
 """The area under the receiver operating characteristic."""
 
-import math
-
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from fdpipe.metric.auroc import Auroc, Average
 from tests.contracts.metric import Case, MetricContract
-from tests.contracts.settings import built
 from tests.metric.cases import CLASSES, OTHER_WORDS, PROBABILITIES, WORDS, named, scored, sure
 
 # Pairs won, by hand. Class 0 (0.7, 0.5, 0.3) beside (0.1, 0.2, 0.2): 9 of 9. Class 1 (0.6, 0.2) beside (0.2, 0.3, 0.4, 0.1):
@@ -18,36 +15,25 @@ BINARY = np.array([0.1, 0.4, 0.35, 0.8])
 
 
 class TestAuroc(MetricContract):
-    @pytest.fixture
-    def metric(self) -> Auroc:
-        return Auroc()
-
-    @pytest.fixture(
-        params=[
-            scored(figure=sum(AREAS) / 3),
-            named(WORDS, figure=sum(AREAS) / 3),
-            named(OTHER_WORDS, figure=sum(AREAS) / 3),
-            Case(answers={"scores": PROBABILITIES - 3}, labels=sure(CLASSES).astype(int), figure=sum(AREAS) / 3),
-            Case(answers={"probabilities": np.stack([1 - BINARY, BINARY], 1)}, labels=np.array([0, 0, 1, 1]), figure=0.75),
-            Case(answers={"y": BINARY[:, None].astype(np.float32)}, labels=np.array([-1, -1, 1, 1]), figure=0.75),
-            Case(answers={"y": np.array([2.0, 2.0])}, labels=np.array(["no", "yes"]), figure=0.5),
-        ]
+    metric = Auroc()
+    known = (
+        scored(figure=sum(AREAS) / 3),
+        named(WORDS, figure=sum(AREAS) / 3),
+        named(OTHER_WORDS, figure=sum(AREAS) / 3),
+        Case(answers={"scores": PROBABILITIES - 3}, labels=sure(CLASSES).astype(int), figure=sum(AREAS) / 3),
+        Case(answers={"probabilities": np.stack([1 - BINARY, BINARY], 1)}, labels=np.array([0, 0, 1, 1]), figure=0.75),
+        Case(answers={"y": BINARY[:, None].astype(np.float32)}, labels=np.array([-1, -1, 1, 1]), figure=0.75),
+        Case(answers={"y": np.array([2.0, 2.0])}, labels=np.array(["no", "yes"]), figure=0.5),
     )
-    def case(self, request: pytest.FixtureRequest) -> Case:
-        found: Case = request.param
-        return found
-
-    @pytest.fixture
-    def perfect(self) -> Case:
-        return scored(sure(CLASSES))
-
-    @pytest.fixture
-    def worse(self) -> Case:
-        return scored()
-
-
-def test_its_file_builds() -> None:
-    assert built("metric", "auroc") == Auroc()
+    without = (
+        scored(labels=np.zeros(6, int)),
+        scored(BINARY, np.ones(4, int)),
+        scored(BINARY, np.arange(4)),
+        scored(labels=np.full((6, 3), 2)),
+        scored(labels=CLASSES[:, None]),
+    )
+    perfect = scored(sure(CLASSES))
+    worse = scored()
 
 
 @pytest.mark.parametrize("average", list(Average))
@@ -68,18 +54,3 @@ def test_a_class_without_rows_is_left_out() -> None:
     without = Auroc().score({"probabilities": PROBABILITIES[rows]}, CLASSES[rows])
     # Class 0 wins 6 of 6, and class 1 (0.6, 0.2) beside (0.2, 0.4, 0.1) 3 and 1.5 of 6.
     assert without == pytest.approx((1 + 4.5 / 6) / 2)
-
-
-@pytest.mark.parametrize(
-    ("answers", "labels"),
-    [
-        (PROBABILITIES, np.zeros(6, int)),
-        (BINARY, np.ones(4, int)),
-        (BINARY, np.arange(4)),
-        (PROBABILITIES * np.nan, CLASSES),
-        (PROBABILITIES, np.full((6, 3), 2)),
-        (PROBABILITIES, CLASSES[:, None]),
-    ],
-)
-def test_what_cannot_be_told_apart_has_no_figure(answers: np.ndarray, labels: np.ndarray) -> None:
-    assert math.isnan(Auroc().score({"y": answers}, labels))

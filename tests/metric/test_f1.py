@@ -1,14 +1,11 @@
 """The harmonic mean of precision and recall."""
 
-import math
-
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
 from fdpipe.metric.f1 import F1, Average
-from tests.contracts.metric import Case, MetricContract
-from tests.contracts.settings import built
+from tests.contracts.metric import MetricContract
 from tests.metric.cases import GUESSES, LABELS, labelled
 
 WORDS = np.array(["a", "b", "c"])
@@ -18,32 +15,15 @@ BY_CLASS = (3 / 4, 2 / 5, 2 / 3)
 
 
 class TestF1(MetricContract):
-    @pytest.fixture
-    def metric(self) -> F1:
-        return F1()
-
-    @pytest.fixture(
-        params=[
-            labelled(GUESSES, figure=sum(BY_CLASS) / 3),
-            labelled(WORDS[GUESSES].astype(object), WORDS[LABELS], figure=sum(BY_CLASS) / 3),
-            labelled(np.array([0, 0]), np.array([0, 1]), figure=1 / 3),
-        ]
+    metric = F1()
+    known = (
+        labelled(GUESSES, figure=sum(BY_CLASS) / 3),
+        labelled(WORDS[GUESSES].astype(object), WORDS[LABELS], figure=sum(BY_CLASS) / 3),
+        labelled(np.array([0, 0]), np.array([0, 1]), figure=1 / 3),
     )
-    def case(self, request: pytest.FixtureRequest) -> Case:
-        found: Case = request.param
-        return found
-
-    @pytest.fixture
-    def perfect(self) -> Case:
-        return labelled(LABELS)
-
-    @pytest.fixture
-    def worse(self) -> Case:
-        return labelled(GUESSES)
-
-
-def test_its_file_builds() -> None:
-    assert built("metric", "f1") == F1()
+    without = tuple(labelled(LABELS, labels) for labels in (LABELS[:, None], LABELS.astype(str), LABELS * np.nan))
+    perfect = labelled(LABELS)
+    worse = labelled(GUESSES)
 
 
 @pytest.mark.parametrize(
@@ -52,10 +32,6 @@ def test_its_file_builds() -> None:
 )
 def test_averages(average: Average, figure: float) -> None:
     assert F1(average=average).score({"label": GUESSES}, LABELS) == pytest.approx(figure)
-
-
-def test_shapes_that_do_not_fit_have_no_figure() -> None:
-    assert math.isnan(F1().score({"label": LABELS}, LABELS[:, None]))
 
 
 @pytest.mark.parametrize("average", list(Average))
@@ -68,8 +44,3 @@ def test_it_is_the_librarys(average: Average) -> None:
     for right, answered in ((labels, found), (labels.astype(str), found.astype(str).astype(object)), (several, of_them)):
         wanted = f1_score(right, answered, average=average.value, zero_division=0)
         assert F1(average=average).score({"label": answered}, right) == pytest.approx(wanted, rel=1e-12)
-
-
-@pytest.mark.parametrize("labels", [LABELS.astype(str), LABELS * np.nan, LABELS[:0]])
-def test_labels_of_another_kind_have_no_figure(labels: np.ndarray) -> None:
-    assert math.isnan(F1().score({"label": LABELS}, labels))

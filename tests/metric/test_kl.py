@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import entropy
 
-from fdpipe.interfaces import OwnTruth, Paired
+from fdpipe.evidence import Paired
+from fdpipe.interfaces import OwnTruth
 from fdpipe.metric.kl import Kl
 from tests.contracts.metric import Case, MetricContract
-from tests.contracts.settings import built
-from tests.metric.cases import CLASSES, PROBABILITIES
+from tests.metric.cases import CLASSES, PROBABILITIES, scored
 
 HALVES = np.array([[0.5, 0.5], [1.0, 0.0]])
 QUARTERS = np.array([[0.25, 0.75], [0.5, 0.5]])
@@ -18,31 +18,19 @@ BY_HAND = (0.5 * math.log(2) + 0.5 * math.log(2 / 3) + math.log(2)) / 2
 
 
 class TestKl(MetricContract):
-    @pytest.fixture
-    def metric(self) -> Kl:
-        return Kl()
-
-    @pytest.fixture(
-        params=[
-            Case(answers={"probabilities": QUARTERS, "label": np.array(["b", "a"])}, labels=HALVES, figure=BY_HAND),
-            Case(answers={"y": QUARTERS[:, 1:].astype(np.float32)}, labels=HALVES, figure=BY_HAND),
-        ]
+    metric = Kl()
+    known = (
+        Case(answers={"probabilities": QUARTERS, "label": np.array(["b", "a"])}, labels=HALVES, figure=BY_HAND),
+        Case(answers={"y": QUARTERS[:, 1:].astype(np.float32)}, labels=HALVES, figure=BY_HAND),
     )
-    def case(self, request: pytest.FixtureRequest) -> Case:
-        found: Case = request.param
-        return found
-
-    @pytest.fixture
-    def perfect(self) -> Case:
-        return Case(answers={"probabilities": HALVES}, labels=HALVES, figure=0.0)
-
-    @pytest.fixture
-    def worse(self) -> Case:
-        return Case(answers={"probabilities": QUARTERS}, labels=HALVES, figure=BY_HAND)
-
-
-def test_its_file_builds() -> None:
-    assert built("metric", "kl") == Kl()
+    without = (
+        scored(PROBABILITIES, CLASSES),
+        scored(PROBABILITIES * 2, PROBABILITIES),
+        scored(PROBABILITIES, PROBABILITIES * np.nan),
+        scored(PROBABILITIES[:, :2], PROBABILITIES),
+    )
+    perfect = Case(answers={"probabilities": HALVES}, labels=HALVES, figure=0.0)
+    worse = Case(answers={"probabilities": QUARTERS}, labels=HALVES, figure=BY_HAND)
 
 
 def test_it_is_the_librarys() -> None:
@@ -66,16 +54,3 @@ def test_it_judges_by_the_originals_probabilities() -> None:
     assert metric.score(original, truth) == 0.0
     assert metric.score(paired.after, truth) == pytest.approx(BY_HAND)
     assert metric.truth({"label": original["label"]}) is None
-
-
-@pytest.mark.parametrize(
-    ("answers", "labels"),
-    [
-        (PROBABILITIES, CLASSES),
-        (PROBABILITIES * 2, PROBABILITIES),
-        (PROBABILITIES, PROBABILITIES * np.nan),
-        (PROBABILITIES[:, :2], PROBABILITIES),
-    ],
-)
-def test_what_is_no_probability_has_no_figure(answers: np.ndarray, labels: np.ndarray) -> None:
-    assert math.isnan(Kl().score({"probabilities": answers}, labels))

@@ -1,13 +1,10 @@
 """The overlap of nearest neighbours."""
 
-import math
-
 import numpy as np
 import pytest
 
 from fdpipe.metric.neighbours import Neighbours
 from tests.contracts.metric import Case, MetricContract
-from tests.contracts.settings import built
 
 
 def circle(*degrees: float) -> np.ndarray:
@@ -25,31 +22,14 @@ OVERLAP = 11 / 12
 
 
 class TestNeighbours(MetricContract):
-    @pytest.fixture
-    def metric(self) -> Neighbours:
-        return Neighbours(k=2)
-
-    @pytest.fixture(
-        params=[
-            Case(answers={"embedding": MOVED.astype(np.float32)}, labels=ORIGINAL, figure=OVERLAP),
-            Case(answers={"y": ORIGINAL * 3}, labels=ORIGINAL, figure=1.0),
-        ]
+    metric = Neighbours(k=2)
+    known = (
+        Case(answers={"embedding": MOVED.astype(np.float32)}, labels=ORIGINAL, figure=OVERLAP),
+        Case(answers={"y": ORIGINAL * 3}, labels=ORIGINAL, figure=1.0),
     )
-    def case(self, request: pytest.FixtureRequest) -> Case:
-        found: Case = request.param
-        return found
-
-    @pytest.fixture
-    def perfect(self) -> Case:
-        return Case(answers={"embedding": ORIGINAL}, labels=ORIGINAL, figure=1.0)
-
-    @pytest.fixture
-    def worse(self) -> Case:
-        return Case(answers={"embedding": MOVED}, labels=ORIGINAL, figure=OVERLAP)
-
-
-def test_its_file_builds() -> None:
-    assert built("metric", "neighbours") == Neighbours()
+    without = tuple(Case(answers={"y": one}, labels=one) for one in (ORIGINAL[:, 0], ORIGINAL[:3]))
+    perfect = Case(answers={"embedding": ORIGINAL}, labels=ORIGINAL, figure=1.0)
+    worse = Case(answers={"embedding": MOVED}, labels=ORIGINAL, figure=OVERLAP)
 
 
 def test_many_queries_are_asked_in_parts() -> None:
@@ -61,14 +41,6 @@ def test_many_queries_are_asked_in_parts() -> None:
     wanted = np.mean([len(set(one) & set(other)) for one, other in zip(*nearest, strict=True)]) / 5
     assert Neighbours(k=5).score({"y": found}, original) == pytest.approx(wanted)
     assert 0.5 < wanted < 0.99
-
-
-@pytest.mark.parametrize(
-    ("answers", "labels"),
-    [(ORIGINAL, ORIGINAL[:5]), (ORIGINAL[:, 0], ORIGINAL[:, 0]), (ORIGINAL * np.nan, ORIGINAL), (ORIGINAL[:3], ORIGINAL[:3])],
-)
-def test_what_has_no_neighbours_has_no_figure(answers: np.ndarray, labels: np.ndarray) -> None:
-    assert math.isnan(Neighbours(k=2).score({"y": answers}, labels))
 
 
 def test_of_equally_near_ones_the_first() -> None:

@@ -87,7 +87,7 @@ def test_it_is_chosen_by_name_and_judges(project: Path) -> None:
     assert isinstance(metric, Rowwise)
     assert isinstance(metric, OwnTruth)
     original = {"first": np.array([0.0, 1.0, 2.0]), "second": np.zeros(3)}
-    found = scores(plan.metric, original | {"first": np.array([0.4, 1.0, 3.0])}, None, None, original)
+    found = scores({"near": metric}, original | {"first": np.array([0.4, 1.0, 3.0])}, None, None, original)
     assert found == {"near": pytest.approx(2 / 3)}
 
 
@@ -96,7 +96,7 @@ def test_it_is_chosen_by_name_and_judges(project: Path) -> None:
     [
         ("metric=[accuracy,auroch]", ["there is no metric 'auroch'", "mean_average_precision", "did you mean auroc?"]),
         ("metric=naer", ["near", "did you mean near?"]),
-        ("metric.near.with_in=1", ["metric.near.with_in", "did you mean within?"]),
+        ("metric.near.with_in=1", ["metric.near.with_in", "choose from within"]),
         ("metric.near.within=much", ["metric.near.within must be a number"]),
     ],
 )

@@ -5,10 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from fdpipe.interfaces import Metric
 from fdpipe.metric.retrieval import Retrieval
 from tests.contracts.metric import Case, MetricContract
-from tests.contracts.settings import built
 
 
 def circle(*degrees: float) -> np.ndarray:
@@ -24,30 +22,14 @@ KEPT = 3 / 4
 
 
 class TestRetrieval(MetricContract):
-    @pytest.fixture
-    def metric(self) -> Retrieval:
-        return Retrieval(k=2, queries=2)
+    metric = Retrieval(k=2, queries=2)
+    known = (Case(answers={"embedding": MOVED.astype(np.float32)}, labels=ORIGINAL, figure=KEPT),)
+    perfect = Case(answers={"embedding": ORIGINAL * 3}, labels=ORIGINAL, figure=1.0)
+    worse = Case(answers={"embedding": MOVED}, labels=ORIGINAL, figure=KEPT)
 
-    @pytest.fixture
-    def case(self) -> Case:
-        return Case(answers={"embedding": MOVED.astype(np.float32)}, labels=ORIGINAL, figure=KEPT)
-
-    @pytest.fixture
-    def perfect(self) -> Case:
-        return Case(answers={"embedding": ORIGINAL * 3}, labels=ORIGINAL, figure=1.0)
-
-    @pytest.fixture
-    def worse(self) -> Case:
-        return Case(answers={"embedding": MOVED}, labels=ORIGINAL, figure=KEPT)
-
-    def test_the_order_of_rows_does_not_matter(self, metric: Metric, worse: Case) -> None:
+    def test_the_order_of_rows_does_not_matter(self) -> None:
         """But for which of them ask."""
-        order = np.array([3, 1, 0, 2, 5, 4])
-        assert metric.score({"y": worse.answers["embedding"][order]}, worse.labels[order]) == pytest.approx(KEPT)
-
-
-def test_its_file_builds() -> None:
-    assert built("metric", "retrieval") == Retrieval()
+        assert self.score(self.worse.rows(np.array([3, 1, 0, 2, 5, 4]))) == pytest.approx(KEPT)
 
 
 def test_a_document_has_nothing_to_lose() -> None:

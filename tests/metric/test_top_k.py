@@ -8,8 +8,7 @@ from sklearn.metrics import top_k_accuracy_score
 
 from fdpipe.metric.accuracy import Accuracy
 from fdpipe.metric.top_k import TopK
-from tests.contracts.metric import Case, MetricContract
-from tests.contracts.settings import built
+from tests.contracts.metric import MetricContract
 from tests.metric.cases import CLASSES, OTHER_WORDS, PROBABILITIES, WORDS, named, scored, sure
 
 HIDDEN = np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.4, 0.3, 0.3], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4], [0.2, 0.5, 0.3]])
@@ -17,34 +16,16 @@ HIDDEN = np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.4, 0.3, 0.3], [0.1, 0.8,
 
 
 class TestTopK(MetricContract):
-    @pytest.fixture
-    def metric(self) -> TopK:
-        return TopK(k=2)
-
-    @pytest.fixture(
-        params=[
-            scored(HIDDEN, figure=3 / 6),
-            named(WORDS, HIDDEN, figure=3 / 6),
-            named(OTHER_WORDS, HIDDEN, figure=3 / 6),
-            scored(PROBABILITIES, figure=5 / 6),
-            scored(HIDDEN, np.array([0, 0, 0, 1, 7, -1]), figure=4 / 6),
-        ]
+    metric = TopK(k=2)
+    known = (
+        scored(HIDDEN, figure=3 / 6),
+        named(WORDS, HIDDEN, figure=3 / 6),
+        named(OTHER_WORDS, HIDDEN, figure=3 / 6),
+        scored(PROBABILITIES, figure=5 / 6),
+        scored(HIDDEN, np.array([0, 0, 0, 1, 7, -1]), figure=4 / 6),
     )
-    def case(self, request: pytest.FixtureRequest) -> Case:
-        found: Case = request.param
-        return found
-
-    @pytest.fixture
-    def perfect(self) -> Case:
-        return scored(sure(CLASSES))
-
-    @pytest.fixture
-    def worse(self) -> Case:
-        return scored(HIDDEN)
-
-
-def test_its_file_builds() -> None:
-    assert built("metric", "top_k") == TopK()
+    perfect = scored(sure(CLASSES))
+    worse = scored(HIDDEN)
 
 
 def test_it_is_the_librarys_where_no_scores_are_equal() -> None:
@@ -55,11 +36,9 @@ def test_it_is_the_librarys_where_no_scores_are_equal() -> None:
     assert TopK(k=1).score({"y": scores.round(1)}, labels) == Accuracy().score({"y": scores.round(1)}, labels)
 
 
-@pytest.mark.parametrize(
-    ("scores", "k"), [(PROBABILITIES, 3), (PROBABILITIES * np.nan, 2), (PROBABILITIES[:, 0], 1), (PROBABILITIES[:5], 2)]
-)
-def test_what_has_no_order_has_no_figure(scores: np.ndarray, k: int) -> None:
-    assert math.isnan(TopK(k=k).score({"probabilities": scores}, CLASSES))
+def test_as_many_columns_as_are_looked_at_have_no_figure() -> None:
+    assert math.isnan(TopK(k=3).score({"probabilities": PROBABILITIES}, CLASSES))
+    assert math.isnan(TopK(k=1).score({"probabilities": PROBABILITIES[:, 0]}, CLASSES))
 
 
 def test_ranges() -> None:

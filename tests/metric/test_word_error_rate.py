@@ -1,67 +1,30 @@
 """The word error rate."""
 
-import math
-
 import numpy as np
 import pytest
 
 from fdpipe.metric.word_error_rate import WordErrorRate
 from tests.contracts.metric import Case, MetricContract
-from tests.contracts.settings import built
+from tests.metric.cases import FOUND, NO_TEXTS, RIGHT, texts
 
 pytest.importorskip("rapidfuzz", reason="needs the extra `text`")
 
-RIGHT = np.array(["the cat sat", "on the mat", "ö"])
-FOUND = np.array(["the bat sat", " on the big mat ", "ö"], object)
 # One word is another, and one is put in; there are seven.
 RATE = 2 / 7
 
 
 class TestWordErrorRate(MetricContract):
-    @pytest.fixture
-    def metric(self) -> WordErrorRate:
-        return WordErrorRate()
-
-    @pytest.fixture(
-        params=[
-            Case(answers={"text": FOUND}, labels=RIGHT, figure=RATE),
-            Case(answers={"label": FOUND[:, None], "language": FOUND}, labels=RIGHT[:, None], figure=RATE),
-            Case(answers={"said": FOUND.astype(str), "score": np.ones(3)}, labels=RIGHT.astype(object), figure=RATE),
-            Case(answers={"text": np.array(["a b c d"])}, labels=np.array(["a"]), figure=3.0),
-        ]
+    metric = WordErrorRate()
+    known = (
+        *texts(RATE),
+        Case(answers={"text": np.array(["a b c d"])}, labels=np.array(["a"]), figure=3.0),
     )
-    def case(self, request: pytest.FixtureRequest) -> Case:
-        found: Case = request.param
-        return found
-
-    @pytest.fixture
-    def perfect(self) -> Case:
-        return Case(answers={"text": RIGHT}, labels=RIGHT, figure=0.0)
-
-    @pytest.fixture
-    def worse(self) -> Case:
-        return Case(answers={"text": FOUND}, labels=RIGHT, figure=RATE)
-
-
-def test_its_file_builds() -> None:
-    assert built("metric", "word_error_rate") == WordErrorRate()
+    without = NO_TEXTS
+    perfect = Case(answers={"text": RIGHT}, labels=RIGHT, figure=0.0)
+    worse = Case(answers={"text": FOUND}, labels=RIGHT, figure=RATE)
 
 
 def test_capitals_count_unless_they_do_not() -> None:
     answers = {"text": np.array(["The cat sat", "on the mat", "Ö"])}
     assert WordErrorRate().score(answers, RIGHT) == pytest.approx(2 / 7)
     assert WordErrorRate(ignore_case=True).score(answers, RIGHT) == 0.0
-
-
-@pytest.mark.parametrize(
-    ("answers", "labels"),
-    [
-        ({"text": RIGHT}, np.array(["", " ", ""])),
-        ({"text": RIGHT}, np.arange(3)),
-        ({"text": np.array([b"a", None, "c"], object)}, RIGHT),
-        ({"one": RIGHT, "other": RIGHT}, RIGHT),
-        ({"text": np.stack([RIGHT, RIGHT], 1)}, RIGHT),
-    ],
-)
-def test_what_is_no_text_has_no_figure(answers: dict[str, np.ndarray], labels: np.ndarray) -> None:
-    assert math.isnan(WordErrorRate().score(answers, labels))

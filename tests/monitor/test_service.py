@@ -14,9 +14,7 @@ class TestService(MonitorContract):
 
     def test_requests_errors_and_time(self, registry: CollectorRegistry) -> None:
         probe = self.monitor().start(RELEASE, registry)
-        for one in (exchange([[0, 0]]), Exchange(protocol="bentoml", status=413, seconds=0.2, error="too_large")):
-            probe.begin()
-            probe.observe(one)
+        probe.observe([exchange([[0, 0]]), Exchange(protocol="bentoml", status=413, seconds=0.2, error="too_large")], 0)
         found = figures(registry)
         assert found['fdpipe_requests_total{protocol="oip_rest",status="2xx"}'] == 1
         assert found['fdpipe_requests_total{protocol="bentoml",status="4xx"}'] == 1
@@ -27,10 +25,8 @@ class TestService(MonitorContract):
 
     def test_in_flight(self, registry: CollectorRegistry) -> None:
         probe = self.monitor().start(RELEASE, registry)
-        probe.begin()
-        probe.begin()
-        assert figures(registry)["fdpipe_requests_in_flight"] == 2
-        probe.observe(exchange([[0, 0]]))
+        assert figures(registry)["fdpipe_requests_in_flight"] == 0
+        probe.observe([exchange([[0, 0]])], 1)
         assert figures(registry)["fdpipe_requests_in_flight"] == 1
 
     def test_which_release_answers(self, registry: CollectorRegistry) -> None:

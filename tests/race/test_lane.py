@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +15,10 @@ import psutil
 import pytest
 
 from fdpipe.artifacts import Artifact
+from fdpipe.interfaces import Session
 from fdpipe.race.lane import Lane, Lost
-from fdpipe.race.runner import Surroundings, write_batches
-from fdpipe.testing import INPUTS, OUTPUTS, DiaryRuntime, FakeModel, FakeRuntime, Fault, FaultyRuntime, HeavyRuntime
+from fdpipe.race.runner import Runner, Surroundings, write_batches
+from fdpipe.testing import INPUTS, OUTPUTS, DiaryRuntime, FakeEngine, FakeModel, FakeRuntime, Fault, FaultyRuntime, HeavyRuntime
 
 EVERY = frozenset(os.sched_getaffinity(0))
 
@@ -99,6 +102,73 @@ def test_one_that_hangs_is_killed_when_its_time_is_up(artifact: Artifact, batche
         lane.turn(batches, 0, 1, settling=False)
     lane.end()
 
+
+@dataclass(frozen=True, kw_only=True)
+class HungUp(FakeRuntime):
+    """Closes all files of its process, the connection to the one that measures among them, and stays."""
+
+    def open(self, artifact: Artifact, session: Session) -> FakeEngine:
+        """Never."""
+        os.closerange(3, 1024)
+        time.sleep(3600)
+        return super().open(artifact, session)
+
+
+class LingeringEngine(FakeEngine):
+    """Its destruction never ends."""
+
+    def __del__(self) -> None:
+        time.sleep(3600)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lingering(FakeRuntime):
+    """Opens what cannot be got rid of, beside a thread that does not end by itself."""
+
+    def open(self, artifact: Artifact, session: Session) -> FakeEngine:
+        """Read the file."""
+        threading.Thread(target=time.sleep, args=(3600,)).start()
+        return LingeringEngine(FakeModel.load(artifact.path))
+
+
+def test_one_that_hangs_up_and_stays_is_killed(lane: Lane, artifact: Artifact, batches: Path) -> None:
+    process = psutil.Process(lane._process)
+    with pytest.raises(Lost, match=r"^it hung: its process answers no more, and did not end until it was killed$"):
+        lane.open(HungUp(), artifact, {}, batches)
+    assert not process.is_running()
+    lane.end()
+
+
+def test_one_that_would_linger_leaves_at_its_end(lane: Lane, artifact: Artifact, batches: Path) -> None:
+    lane.open(Lingering(), artifact, {}, batches)
+    process = lane._process
+    assert lane.work(batches, 0.01) >= 1
+    lane._ask(Runner.end)
+    with pytest.raises(Lost, match=r"^its process died: exit status 0$"):
+        lane.turn(batches, 0, 1, settling=False)
+    assert not psutil.pid_exists(process)
+
+
+def test_a_stopped_nursery_is_not_waited_for_for_ever(artifact: Artifact, batches: Path) -> None:
+    """In a process of its own, since it ends all that is measured there."""
+    done = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "the process that starts a benchmark's candidates is gone; was it killed?\n", done.stderr
+
+
+STOPPED = """
+import os, signal
+from fdpipe.errors import StageError
+from fdpipe.race import lane
+from fdpipe.race.runner import Surroundings
+one = lane.Lane(Surroundings.of_this_process(frozenset(os.sched_getaffinity(0))), 30)
+nursery = lane._nursery(os.getpid())
+nursery._control.settimeout(3)
+os.kill(nursery._process.pid, signal.SIGSTOP)
+try:
+    lane.Lane(Surroundings.of_this_process(frozenset(os.sched_getaffinity(0))), 30)
+except StageError as error:
+    print(error)
+"""
 
 PARENT = """
 import os, sys, time

@@ -72,7 +72,7 @@ def test_what_is_not_open_does_not_run(batches: Path) -> None:
 
 def test_it_answers_until_it_is_told_to_end(tmp_path: Path, batches: Path) -> None:
     ours, theirs = Pipe()
-    thread = Thread(target=serve, args=(theirs,))
+    thread = Thread(target=serve, args=(theirs, Runner()))
     thread.start()
     assert ask(ours, "open", FakeRuntime(), model(tmp_path), {}, batches)[1] == ""
     assert ask(ours, "open", FakeRuntime(), model(tmp_path), {}, tmp_path / "none")[1].startswith("FileNotFoundError: ")
@@ -86,7 +86,7 @@ def test_it_answers_until_it_is_told_to_end(tmp_path: Path, batches: Path) -> No
 def test_it_ends_when_nobody_asks_any_more() -> None:
     ours, theirs = Pipe()
     ours.close()
-    serve(theirs)
+    serve(theirs, Runner())
 
 
 def ask(connection: Connection, *words: object) -> tuple[object, str]:

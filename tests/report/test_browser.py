@@ -10,7 +10,7 @@ import pytest
 from fdpipe.artifacts import Record
 from fdpipe.report import write_report
 from fdpipe.store import LocalStore
-from tests.report import example, example_gate, example_search
+from tests.report import example, example_crowd, example_gate, example_search
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -57,6 +57,7 @@ def look(folder: Path, record: Record, widths: tuple[int, ...], *flags: str) -> 
 
 RECORDS = {
     "cured": example.cured(),
+    "crowded": example_crowd.crowded(),
     "gated": example_gate.gated(),
     "rejected": example.rejected(),
     "searched": example_search.searched(),

@@ -12,11 +12,12 @@ from fdpipe import graphs
 from fdpipe.artifacts import Artifact, Finding, Interval, Outcome, Pace, Record
 from fdpipe.report import findings, graph, health, latency, tables, write_report
 from fdpipe.report.headline import facts, headline
+from fdpipe.report.junit import to_xml
 from fdpipe.report.panels import panels
 from fdpipe.report.picture import draw
-from fdpipe.report.tables import Call, State
+from fdpipe.report.tables import CallKind, State
 from fdpipe.store import LocalStore
-from tests.report import example, example_gate
+from tests.report import example, example_crowd, example_gate
 from tests.report.test_report import html, text
 
 
@@ -26,7 +27,7 @@ class TestHeadline:
         seen = text(html(tmp_path, record))
         assert seen.index("inconclusive") < seen.index("No release")
         assert "About 1,163 evaluation rows would decide about onnxruntime/none; there are 360." in seen
-        assert "A candidate lost its core in 31% of all blocks" in seen
+        assert "Others took a core from a candidate in 31% of all blocks" in seen
         assert "took 1.041× (1.012–1.083) of its own time in a second process: this machine favours one of them" in seen
         assert facts(record) == []
 
@@ -62,6 +63,19 @@ class TestCandidates:
         assert [absent.index(one) for one in order] == sorted(absent.index(one) for one in order)
 
 
+def test_the_next_best_is_not_told_in_the_words_of_the_best(tmp_path: Path) -> None:
+    """Where the service of the best was refused, the page speaks of what was released, and says of whom it takes the place."""
+    record = example.deployed()
+    best, *others = record.verdict.passed
+    assert record.release is not None
+    second = next(trial.candidate for trial in record.trials if trial.candidate.name == others[0])
+    found = headline(replace(record, release=replace(record.release, candidate=second)))
+    assert found.title == second.name
+    assert found.text.startswith(f"{second.name} passed every check")
+    assert found.remarks[0] == f"{best} came first, and the service built from it was refused."
+    assert headline(record).text == record.verdict.reason
+
+
 class TestFindings:
     def test_every_check_has_its_findings(self) -> None:
         found = findings.by_candidate(example_gate.gated())
@@ -78,9 +92,12 @@ class TestFindings:
         table = findings.details(record, "slices")
         assert table is not None
         assert len(table.rows) == 4 * 11
-        assert table.rows[10][1:] == (
+        assert table.rows[0][0] == example_gate.DYNAMIC, "the worst comes first"
+        assert table.rows[0][5] == "fail"
+        assert table.rows[1][5] == "inconclusive"
+        assert (
             "by_column: written by left-handed people, in pencil", "–", "–", "–", "inconclusive", "4", "10",
-        )  # fmt: skip
+        ) in [row[1:] for row in table.rows]  # fmt: skip
         drawn = findings.drawn(record, "slices")
         assert [one.title for one in drawn] == ["4  onnxruntime/int8_static", "3  onnxruntime/int8_dynamic"]
         assert [len(one.estimates) for one in drawn] == [10, 10]
@@ -89,6 +106,48 @@ class TestFindings:
         assert len(findings.drawn(record, "robustness")) == 1
         assert findings.drawn(record, "nosuch") == ()
         assert findings.details(record, "nosuch") is None
+
+    def test_the_p_value_stands_where_rows_are_right_or_wrong(self, tmp_path: Path) -> None:
+        seen = text(html(tmp_path, example_crowd.crowded()))
+        assert "what figure interval McNemar's p limit outcome" in seen
+        assert "accuracy 0.002 -0.004 to 0.008 0.031 0.01 pass 360 –" in seen
+        assert "McNemar" not in text(html(tmp_path, example_gate.gated()))
+        cases = to_xml(example_crowd.crowded()).decode()
+        assert "0.002 (-0.004 to 0.008), McNemar's p 0.031, limit 0.01" in cases
+
+    def test_of_very_many_the_worst_are_seen_and_the_others_folded(self, tmp_path: Path) -> None:
+        record = example_crowd.crowded()
+        found = findings.details(record, "slices")
+        assert found is not None
+        most, others = found.parted(findings.MOST_FOUND)
+        assert others is not None
+        assert len(most.rows) + len(others.rows) == len(found.rows) > 4 * example_crowd.SLICES
+        worst = f"by_column: place {example_crowd.SLICES // 2}"
+        assert [row[1] for row in found.rows].index(worst) == 0
+        assert worst not in [row[1] for row in others.rows]
+        page = html(tmp_path, record)
+        assert f"<summary>{len(others.rows)} more</summary>" in page
+        assert f"<summary>{example_crowd.SLICES - findings.MOST_FOUND} more</summary>" in page
+
+    def test_of_very_many_candidates_the_best_are_seen(self, tmp_path: Path) -> None:
+        record = example_crowd.crowded()
+        table = tables.candidates(record, every=False)
+        first, others = table.parted(tables.MOST)
+        assert others is not None
+        assert (len(first.rows), first.rows[0][0]) == (tables.MOST, example.STATIC)
+        assert State.REFUSED not in first.states
+        assert first.numbers[0] == 4, "each keeps its number"
+        seen = text(html(tmp_path, record))
+        assert f"{len(others.rows)} more candidates" in seen
+        judged = findings.by_candidate(record)
+        assert [state for _, state, _ in judged[: findings.MOST_JUDGED]].count(State.REFUSED) == 0
+        assert f"The checks of {len(judged) - findings.MOST_JUDGED} more" in seen
+        assert max(len(one.curves) for one in latency.distributions(record)) == tables.MOST_NUMBERED
+
+    def test_few_are_in_the_order_in_which_they_were_tried(self) -> None:
+        table = tables.candidates(example_gate.gated(), every=False)
+        assert list(table.numbers) == sorted(table.numbers)
+        assert table.parted(tables.MOST) == (table, None)
 
     def test_many_are_drawn_in_part_and_several_metrics_told_apart(self) -> None:
         record = example_gate.gated()
@@ -171,7 +230,7 @@ class TestMeasurement:
             for one in record.measured.measurements
         ]
         record = replace(record, measured=replace(record.measured, measurements=tuple(long)))
-        assert tables.calls(record)[:2] == [Call(batch=1, length=128), Call(batch=1)]
+        assert tables.calls(record)[:2] == [CallKind(batch=1, length=128), CallKind(batch=1)]
         assert "time, batch 1 × 128 tokens" in tables.candidates(record).columns
         assert panels(record)[0].title == "Batch 1 × 128 tokens"
         assert "batch 1 × 128 tokens" in text(html(tmp_path, record))
@@ -211,10 +270,10 @@ def test_the_target_gives_figures_with_their_basis(tmp_path: Path) -> None:
     page = write_report(example_gate.gated(), plan, [], tmp_path, LocalStore(tmp_path / "store")).read_text()
     seen = text(page)
     part = seen[seen.index("What this target gives") : seen.index("The search")]
-    assert re.search(r"energy 0\.00031 J estimated cost [\d.e-]+ USD per million derived", part)
+    assert re.search(r"energy of a row 0\.00031 J estimated cost of a million rows [\d.e-]+ USD derived", part)
     assert re.search(r"p50 [\d.]+ ms measured", part)
     bare = text(html(tmp_path, example.deployed()))
-    assert "energy – not measured cost – not measured" in bare
+    assert "energy of a row – not measured cost of a million rows – not measured" in bare
 
 
 def onnx_artifact(path: Path, *operators: str) -> Artifact:
@@ -296,6 +355,15 @@ class TestMachines:
             raise AssertionError(constant)
 
         json.loads((tmp_path / "report.json").read_text(), parse_constant=refuse)
+
+
+def test_a_noise_floor_that_was_asked_for_and_is_not_known_is_told() -> None:
+    record, why = example_gate.gated(), "the baseline's second process was lost"
+    assert record.measured.health is not None
+    lost = replace(record.measured.health, noise=None, noise_unknown=why)
+    record = replace(record, measured=replace(record.measured, health=lost))
+    assert f"By how much this machine's noise moves the times is not known: {why}." in health.remarks(record)
+    assert ("noise floor", why) in health.figures(record)
 
 
 def test_a_pace_needs_no_measurement_of_the_baseline() -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from fdpipe.artifacts import Candidate, Outcome, Record, Verdict
+from fdpipe.artifacts import Candidate, Outcome, Record, Rejection, Verdict
 from fdpipe.progress import Event
-from fdpipe.report import latency, parity, searching, tables, write_report
+from fdpipe.report import latency, parity, searching, summary, tables, write_report
+from fdpipe.report.page import breakable
 from fdpipe.report.panels import front, panels
 from fdpipe.report.pareto import Point
 from fdpipe.report.picture import draw
@@ -127,6 +128,9 @@ class TestPage:
         page = html(tmp_path, replace(record, trials=(evil, *record.trials[1:]), measured=measured))
         assert "<img" not in page
 
+    def test_a_long_name_breaks_where_a_part_of_it_ends(self) -> None:
+        assert breakable("ort/int8[a=1,b=<2>]") == "ort/<wbr>int8<wbr>[a=1,<wbr>b=&lt;2&gt;]"
+
     def test_only_a_baseline(self, tmp_path: Path) -> None:
         assert "the baseline itself" in text(html(tmp_path, without_finalists()))
 
@@ -150,7 +154,7 @@ class TestTables:
         assert table.rows[0][:6] == ("onnxruntime/none", "0.9778 (±0)", "0.9772 (±0)", *["1 (baseline)"] * 3)
         assert table.rows[3] == (
             "onnxruntime/int8_static", "0.9750 (-0.0028)", "0.9744 (-0.0028)", "0.45× (0.44–0.46)", "0.47× (0.46–0.48)",
-            "0.49× (0.48–0.50)", "0.0544 ms", "1.13 MB", "71 MiB", "deployed",
+            "0.49× (0.48–0.50)", "0.0544 ms", "1.08 MiB", "71.3 MiB", "deployed",
         )  # fmt: skip
         assert table.rows[2][-1] == "refused: batch_invariance"
         assert table.rows[4][-1].startswith("failed: the quantized model has an empty histogram")
@@ -215,7 +219,7 @@ class TestPicture:
     def test_a_panel_for_each_batch_size_with_every_finalist(self, tmp_path: Path) -> None:
         svgs = drawn(tmp_path, example.deployed())
         titles = ["Batch 1", "Batch 8", "Batch 32", "Size", "Memory"]
-        for svg, title, axis in zip(svgs, titles, [*["ms a call"] * 3, "MB", "MiB, the whole process"], strict=True):
+        for svg, title, axis in zip(svgs, titles, [*["ms a call"] * 3, "MiB", "MiB, the whole process"], strict=True):
             assert set(dots(svg)) == set(numbers(svg)) == {1, 2, 3, 4}
             assert {title, "accuracy", axis, "original"} <= set(re.findall(r">([^<>]+)</text>", svg))
 
@@ -323,6 +327,20 @@ class TestSummary:
         assert found["reason"].startswith("quality: onnxruntime/none")
         assert found["release"] is None
         assert found["deployment"] is None
+
+    @pytest.mark.parametrize(
+        ("came_of", "word"),
+        [(Outcome.FAIL, "rejected"), (Outcome.INCONCLUSIVE, "inconclusive"), (Outcome.ANOMALOUS, "anomalous")],
+    )
+    def test_a_refusal_bears_its_own_word(self, came_of: Outcome, word: str) -> None:
+        record = replace(example.rejected(), rejection=Rejection(outcome=came_of, reason="why"))
+        assert summary.outcome(record) == word
+
+    def test_what_answers_nowhere_is_not_deployed(self) -> None:
+        record = example.deployed()
+        assert record.deployment is not None
+        assert summary.outcome(replace(record, deployment=replace(record.deployment, url=""))) == "packaged"
+        assert summary.outcome(replace(record, deployment=None)) == "packaged"
 
 
 def test_stages_that_ran_beside_each_other_are_told_apart() -> None:

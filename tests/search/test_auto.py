@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from fdpipe.artifacts import Candidate, Diagnosis, NodeLoss, Sensitivity, Trial
-from fdpipe.interfaces import Choice, Search, Space
+from fdpipe.interfaces import Search
 from fdpipe.search.auto import Auto
+from fdpipe.space import Choice, Space
 from tests.contracts.search import SearchContract
 from tests.contracts.settings import built
 from tests.search.world import ALLOWED, SPACE, Truth, World

@@ -1,8 +1,10 @@
 """Every combination, once."""
 
+from dataclasses import replace
+
 import pytest
 
-from fdpipe.artifacts import Candidate
+from fdpipe.artifacts import Candidate, Unsupported
 from fdpipe.search.grid import Grid
 from tests.contracts.search import BASELINE, SPACE, SearchContract, searched, trial
 from tests.contracts.settings import built
@@ -28,6 +30,19 @@ def test_tries_every_recipe_on_every_runtime_in_its_first_session() -> None:
         Candidate(runtime="second", recipe="int8", session={"threads": 2}),
     ]
     assert list(Grid().propose(SPACE, [trial(BASELINE), *(trial(one.candidate) for one in proposed)])) == []
+
+
+def test_a_runtime_that_does_not_open_is_asked_once() -> None:
+    none = Candidate(runtime="second", recipe="none", session={"threads": 2})
+    shut = trial(none, reason="MissingExtra: the library does not load")
+    assert {one.candidate.runtime for one in Grid().propose(SPACE, [trial(BASELINE), shut])} == {"first"}
+    node = Unsupported(node="scores", operator="Erf", reason="there is none")
+    named = [trial(BASELINE), replace(shut, unsupported=(node,))]
+    left = Grid().propose(SPACE, named)
+    assert {one.candidate.recipe for one in left if one.candidate.runtime == "second"} == {"fused", "int8"}
+    recipe = trial(Candidate(runtime="second", recipe="fused", session={"threads": 2}), reason="no such operator")
+    left = Grid().propose(SPACE, [trial(BASELINE), trial(none), recipe])
+    assert [one.candidate.recipe for one in left if one.candidate.runtime == "second"] == ["int8"]
 
 
 def test_all_that_succeeded_are_finalists() -> None:

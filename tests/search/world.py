@@ -22,7 +22,8 @@ from fdpipe.artifacts import (
     Timing,
     Trial,
 )
-from fdpipe.interfaces import Choice, Search, Space
+from fdpipe.interfaces import Search
+from fdpipe.space import Choice, Space
 
 EVERYWHERE = ("ort", "vino")
 SPACE = Space(

@@ -1,4 +1,4 @@
-"""Two releases, built and served once for all tests of the service."""
+"""Releases, built and served once for all tests of the service."""
 
 import os
 import signal
@@ -120,4 +120,12 @@ def prices(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The regressor of columns."""
     folder = tmp_path_factory.mktemp("prices")
     with serving(tiny.prices(folder / "made"), folder) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The one of every datatype."""
+    folder = tmp_path_factory.mktemp("echo")
+    with serving(tiny.echo(folder / "made"), folder) as served:
         yield served

@@ -30,9 +30,7 @@ class Calm:
         from carried_plugin import late
         return self
 
-    def begin(self): ...
-
-    def observe(self, exchange): ...
+    def observe(self, exchanges, in_flight): ...
 """,
 }
 

@@ -2,6 +2,7 @@
 
 import struct
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -86,6 +87,42 @@ def test_floats_as_bytes(dtype: str) -> None:
     np.testing.assert_array_equal(found, array)
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_bytes_are_little_endian(order: str) -> None:
+    assert codec.to_bytes(np.array([[1, 2], [3, 4]], f"{order}u2").T) == b"\1\0\3\0\2\0\4\0"
+
+
+def test_brain_floats() -> None:
+    """Widened exactly; as numbers rounded first, as ml_dtypes rounds."""
+    rng = np.random.default_rng(0)
+    array = np.concatenate([rng.normal(size=996), [0.0, -0.0, 1e-40, 3e38]]).astype(np.float32).reshape(2, 500)
+    brain = array.astype(ml_dtypes.bfloat16)
+    np.testing.assert_array_equal(codec.from_bytes(brain.tobytes(), spec(), [2, 500], "BF16"), brain.astype(np.float32))
+    np.testing.assert_array_equal(codec.rounded(array, spec()), brain.astype(np.float32))
+    assert np.isnan(codec.rounded(np.array([np.nan], np.float32), spec())).all()
+    with pytest.raises(Refusal, match="a number that BF16 cannot hold"):
+        codec.rounded(np.array([np.finfo(np.float32).max]), spec())
+    with pytest.raises(Refusal, match="no whole number of BF16"):
+        codec.from_bytes(b"123", spec(), [1], "BF16")
+
+
+@pytest.mark.parametrize(("datatype", "dtype"), [("FP32", "float32"), ("BF16", "float32"), ("BYTES", "string")])
+def test_datatypes(datatype: str, dtype: str) -> None:
+    codec.require_datatype(datatype, spec(dtype))
+
+
+@pytest.mark.parametrize(("datatype", "dtype"), [("FP64", "float32"), ("BF16", "float64"), ("fp32", "float32"), ("", "string")])
+def test_other_datatypes(datatype: str, dtype: str) -> None:
+    with pytest.raises(Refusal, match=f"has datatype '{datatype}', the model takes "):
+        codec.require_datatype(datatype, spec(dtype))
+
+
+def test_elements_in_common() -> None:
+    assert codec.element_of([spec("int8"), spec("uint64")]) is int
+    assert codec.element_of([spec("float16"), spec("float64")]) == float | None
+    assert codec.element_of([spec("float32"), spec("string")]) is None
+
+
 def test_strings_as_bytes() -> None:
     array = np.array([["", "a"], ["ß漢", "b" * 300]])
     np.testing.assert_array_equal(codec.from_bytes(codec.to_bytes(array), spec("string"), [2, 2]), array)
@@ -96,8 +133,9 @@ def test_strings_as_bytes() -> None:
     [
         (b"\0" * 7, "float32", "no whole number of FP32"),
         (b"\0" * 4, "float32", "has 1 elements"),
+        (b"\1\2", "bool", "a byte that is neither 0 nor 1"),
         (struct.pack("<I", 9) + b"short", "string", "ends inside a string"),
-        (b"\1\0", "string", "no sequence of UTF-8 strings"),
+        (b"\1\0", "string", "no sequence of UTF-8 strings, each after its length: it ends inside a length"),
         (struct.pack("<I", 1) + b"\xff", "string", "no sequence of UTF-8 strings"),
     ],
 )

@@ -34,7 +34,7 @@ def _input(name: str, array: np.ndarray, datatype: str, *, binary: bool) -> Infe
 def test_metadata(client: InferenceServerClient) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()
-    assert client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
+    assert client.get_server_metadata()["extensions"] == ["binary_tensor_data", "model_configuration"]
     assert client.is_model_ready("digits")
     assert client.is_model_ready("digits", "7")
     assert client.get_model_metadata("digits", "7") == {
@@ -117,10 +117,25 @@ def _tensor(**changes: object) -> dict[str, Any]:
         ({"inputs": [_tensor(shape=["1", 4])]}, "Expected `int`, got `str`"),
         ({"inputs": [_tensor(data=[[1, 2], [3]])]}, "ragged"),
         ({"inputs": [_tensor(data=[1, 2, 3, "4"])]}, "Expected `float | null`, got `str`"),
-        ({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4]}]}, "must be a list"),
-        ({"inputs": [_tensor()], "outputs": [{"name": "z"}]}, "there is no output 'z'"),
+        ({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4]}]}, "has neither data nor a binary_data_size"),
+        ({"inputs": [_tensor(data=None)]}, "must be a list"),
+        ({"inputs": [_tensor()], "outputs": [{"name": "z"}]}, "there is no output 'z': the model has label, probabilities"),
+        ({"inputs": [_tensor()], "outputs": [{"name": "label"}] * 2}, "an output is asked for twice"),
+        (
+            {"inputs": [_tensor()], "outputs": [{"name": "label", "parameters": {"classification": 3}}]},
+            "output 'label' asks for a classification, which this service does not offer",
+        ),
+        (
+            {"inputs": [_tensor()], "outputs": [{"name": "label", "parameters": {"shared_memory_region": "a"}}]},
+            "output 'label' is in shared memory, which this service does not offer",
+        ),
+        ({"inputs": [_tensor(parameters={"shared_memory_region": "a"})]}, "input 'x' is in shared memory"),
+        ({"inputs": [_tensor(parameters={"binary_data_size": 0})]}, "has both data and a binary_data_size"),
+        ({"inputs": [_tensor()], "parameters": {"timeout": -1}}, "at `$.parameters.timeout`"),
+        ({"inputs": [_tensor()], "parameters": {"timeout": 1.5}}, "at `$.parameters.timeout`"),
+        ({"inputs": [_tensor()], "id": 3}, "at `$.id`"),
         ({"inputs": [_tensor(parameters={"binary_data_size": 16})]}, "has a binary_data_size of 16, 0 bytes are left"),
-        ({"inputs": [_tensor(parameters={"binary_data_size": "a"})]}, "has a binary_data_size of 'a'"),
+        ({"inputs": [_tensor(parameters={"binary_data_size": "a"})]}, "at `$.inputs[0].parameters.binary_data_size`"),
         ({"inputs": [_tensor(shape=[1] * 70 + [4])]}, "has 4 elements, which do not fill its shape"),
         ({"inputs": [_tensor(shape=[0, 10**30], data=[])]}, "has 0 elements, which do not fill its shape"),
         ({"inputs": [_tensor(shape=[-1, -4])]}, "has 4 elements, which do not fill its shape [-1, -4]"),
@@ -155,6 +170,32 @@ def test_what_is_no_json(digits: Served, body: bytes) -> None:
     assert reply.json()["error"].startswith("the request is no inference request in JSON")
 
 
+@pytest.mark.parametrize("outputs", [None, []])
+def test_without_outputs_all_are_answered(digits: Served, outputs: list[object] | None) -> None:
+    reply = httpx.post(f"{digits.oip}/v2/models/digits/infer", json={"inputs": [_tensor()], "outputs": outputs})
+    assert [item["name"] for item in reply.json()["outputs"]] == ["label", "probabilities"]
+
+
+def test_the_same_json_before_other_bytes(digits: Served) -> None:
+    """Its second request is not read again: answers must be the second's own, and a body of another size refused as ever."""
+    client = InferenceServerClient(f"127.0.0.1:{digits.port + 1}")
+    for rows in (ROWS, -ROWS, ROWS * 0):
+        reply = client.infer("digits", [_input("x", rows, "FP32", binary=True)])
+        known = tiny.asked_directly(digits.pieces, {"x": rows})
+        np.testing.assert_array_equal(reply.as_numpy("probabilities"), known["probabilities"])
+    body, length = InferenceServerClient.generate_request_body([_input("x", ROWS, "FP32", binary=True)])
+    url, headers = f"{digits.oip}/v2/models/digits/infer", {"Inference-Header-Content-Length": str(length)}
+    assert httpx.post(url, content=body, headers=headers).status_code == 200
+    for wrong in (body[:-1], body + b"\0"):
+        assert httpx.post(url, content=wrong, headers=headers).status_code == 400
+
+
+@pytest.mark.parametrize("missing", ["stats", "trace/setting", "explain"])
+def test_what_is_not_offered(digits: Served, missing: str) -> None:
+    reply = httpx.get(f"{digits.oip}/v2/models/digits/{missing}")
+    assert (reply.status_code, list(reply.json())) == (404, ["error"])
+
+
 def test_nested_data_and_parameters(digits: Served) -> None:
     body = {"id": "a", "parameters": {"sequence_id": 3}, "inputs": [_tensor(shape=[2, 4], data=ROWS.tolist())]}
     reply = httpx.post(f"{digits.oip}/v2/models/digits/versions/7/infer", json=body)
@@ -169,7 +210,10 @@ def test_nested_data_and_parameters(digits: Served) -> None:
         ({"Inference-Header-Content-Length": "10000"}, 400, "Inference-Header-Content-Length is 10000"),
         ({"Inference-Header-Content-Length": "x"}, 400, "Inference-Header-Content-Length is x"),
         ({"Inference-Header-Content-Length": "9" * 5000}, 400, "Inference-Header-Content-Length is 999"),
+        ({"Inference-Header-Content-Length": "-1"}, 400, "Inference-Header-Content-Length is -1"),
         ({"Content-Encoding": "gzip"}, 415, "compressed bodies are not supported"),
+        ({"Content-Type": "application/x-python-pickle"}, 415, "pickled bodies are refused"),
+        ({"X-Request-Timeout-Ms": "soon"}, 400, "x-request-timeout-ms is 'soon': it must be a number of milliseconds"),
     ],
 )
 def test_headers_that_do_not_fit(digits: Served, headers: dict[str, str], status: int, says: str) -> None:
@@ -193,8 +237,8 @@ def test_bytes_that_belong_to_nothing(digits: Served) -> None:
         ("GET", "/v2/models/other/ready", 404),
         ("POST", "/v2/models/other/infer", 404),
         ("GET", "/v2/nothing", 404),
-        ("GET", "/v2/models/digits/infer", 404),
-        ("DELETE", "/v2/models/digits", 404),
+        ("GET", "/v2/models/digits/infer", 405),
+        ("DELETE", "/v2/models/digits", 405),
         ("POST", "/v2", 405),
     ],
 )
@@ -207,5 +251,8 @@ def test_what_is_not_there(digits: Served, method: str, path: str, status: int, 
 
 
 def test_a_client_is_told(client: InferenceServerClient) -> None:
-    with pytest.raises(InferenceServerException, match=r"\[404\] there is no model 'other' version '7' here"):
+    with pytest.raises(
+        InferenceServerException,
+        match=r"\[404\] there is nothing at GET /v2/models/other: this is the model 'digits', version '7'",
+    ):
         client.get_model_metadata("other")

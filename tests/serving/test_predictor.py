@@ -13,8 +13,10 @@ from fdpipe import workers
 from fdpipe.arrays import Batch
 from fdpipe.artifacts import Manifest
 from fdpipe.errors import OriginalLost, StageError
-from fdpipe.serving.edge import Edge
-from fdpipe.serving.oip import oip_app
+from fdpipe.serving import oip
+from fdpipe.serving.application import Application
+from fdpipe.serving.call import Call, Prediction
+from fdpipe.serving.figures import Figures
 from fdpipe.serving.predictor import Predictor
 from fdpipe.serving.refusal import Refusal
 from fdpipe.testing import INPUTS, FakeModel, FakeProcessor, FakeRuntime, answer
@@ -37,10 +39,17 @@ def manifest(tmp_path: Path) -> Manifest:
 
 
 async def ask(predictor: Predictor, timeout_s: float = 5.0) -> httpx.Response:
-    edge = Edge(oip_app(predictor), replace(predictor.manifest, timeout_s=timeout_s), [])
+    app = Application(oip.routes(predictor), replace(predictor.manifest, timeout_s=timeout_s), Figures([]))
     body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": X.ravel().tolist()}]}
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=edge), base_url="http://x") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://x") as client:
         return await client.post("/v2/models/tiny/infer", json=body)
+
+
+def predicted(predictor: Predictor, records: Batch) -> Prediction:
+    async def call() -> Prediction:
+        return await predictor.predict(records, Call("test", time.monotonic() + 5))
+
+    return asyncio.run(call())
 
 
 def infer(predictor: Predictor) -> httpx.Response:
@@ -50,22 +59,17 @@ def infer(predictor: Predictor) -> httpx.Response:
 def test_prepare_run_finish(manifest: Manifest) -> None:
     predictor = Predictor(manifest)
     predictor.open()
-    found = asyncio.run(predictor.predict({"x": X.astype(np.float64)}))
+    found = predicted(predictor, {"x": X.astype(np.float64)})
     assert found.records["x"].dtype == np.float64
     assert found.tensors["x"].dtype == np.float32
     np.testing.assert_array_equal(found.answers["probabilities"], answer({"x": X})["probabilities"])
-
-
-def test_it_says_whether_requests_may_be_joined(manifest: Manifest) -> None:
-    assert Predictor(manifest).batchable
-    assert not Predictor(replace(manifest, batchable=False)).batchable
 
 
 def test_what_the_processor_does_not_take(manifest: Manifest) -> None:
     predictor = Predictor(manifest)
     predictor.open()
     with pytest.raises(Refusal, match="the input x is missing") as refused:
-        asyncio.run(predictor.predict({}))
+        predicted(predictor, {})
     assert refused.value.status == 400
 
 

@@ -58,11 +58,12 @@ def test_health(digits: Served) -> None:
 
 
 def test_the_second_port_does_not_wait_for_acknowledgements() -> None:
-    """What makes asyncio set TCP_NODELAY on every connection; the listener then holds the port alone."""
+    """What makes asyncio set TCP_NODELAY on every connection. Workers share the port, another program's is not taken."""
     with listening_socket("127.0.0.1", 0) as listening:
         assert listening.proto == socket.IPPROTO_TCP
-        with pytest.raises(OSError, match="in use"):
-            listening_socket("127.0.0.1", listening.getsockname()[1])
+        listening_socket("127.0.0.1", listening.getsockname()[1]).close()
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(OSError, match="in use"):
+        listening_socket("127.0.0.1", other.getsockname()[1])
 
 
 def test_the_blocker_blocks(digits: Served) -> None:

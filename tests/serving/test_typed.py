@@ -76,14 +76,14 @@ def test_what_is_no_request(digits: Served, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "headers", "status", "says"),
     [
-        ("GET", "/predict", {}, 405, "GET /predict is refused: Method Not Allowed"),
+        ("GET", "/predict", {}, 405, "GET /predict is refused: POST is allowed"),
         ("POST", "/nosuch", {}, 404, "POST /nosuch is refused: Not Found"),
         ("POST", "/metrics", {}, 405, "POST /metrics is refused: Method Not Allowed"),
         ("POST", "/predict", {"content-type": "application/vnd.bentoml+pickle"}, 415, "pickled bodies are refused"),
         ("POST", "/predict", {"content-encoding": "gzip"}, 415, "compressed bodies are not supported"),
     ],
 )
-def test_what_bentoml_itself_refuses(
+def test_what_is_refused_in_the_same_form(
     digits: Served, method: str, path: str, headers: dict[str, str], status: int, says: str
 ) -> None:
     reply = httpx.request(method, digits.api + path, headers=headers)

@@ -1,4 +1,5 @@
-"""Two tiny models and all that a release of them needs: a classifier of tensors, and a regressor of named columns."""
+"""Three tiny models and all that a release of them needs: a classifier of tensors, a regressor of named columns, and one that
+answers what it is given, in every datatype."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,12 @@ from fdpipe.store import LocalStore
 
 CITIES = ("Bern", "Chur", "Zug")
 AGE, CITY, HEIGHT = "age", "city", "height (cm)"
+
+DTYPES = (
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64", "string",
+)  # fmt: skip
+AXES: dict[int, tuple[int | str, ...]] = {1: ("rows",), 2: ("rows", 2), 3: ("rows", 2, "any"), 4: ("rows", 1, 2, 3)}
+"""By rank."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +113,40 @@ def prices(folder: Path) -> Pieces:
     rows[AGE][3] = np.nan
     artifact = _saved(folder, helper.make_model(graph, opset_imports=opsets), specs)
     return _pieces(folder, "prices", artifact, inputs, rows, Tabular(), Task.REGRESSION)
+
+
+def echo(folder: Path) -> Pieces:
+    """`<dtype>_<rank>` → `<dtype>_<rank>_out`, the same again, for all of `DTYPES` and `AXES`."""
+    inputs = tuple(
+        TensorSpec(name=f"{dtype}_{rank}", dtype=dtype, shape=shape) for dtype in DTYPES for rank, shape in AXES.items()
+    )
+    kinds = {dtype: helper.np_dtype_to_tensor_dtype(np.dtype(dtype)) for dtype in DTYPES if dtype != "string"}
+    kinds["string"] = TensorProto.STRING
+    nodes = [helper.make_node("Identity", [spec.name], [f"{spec.name}_out"]) for spec in inputs]
+    given = [value(spec.name, kinds[spec.dtype], spec.shape) for spec in inputs]
+    answered = [value(f"{spec.name}_out", kinds[spec.dtype], spec.shape) for spec in inputs]
+    model = helper.make_model(helper.make_graph(nodes, "echo", given, answered), opset_imports=[helper.make_opsetid("", 17)])
+    rng = np.random.default_rng(2)
+    rows = {spec.name: anything(rng, spec, 40) for spec in inputs}
+    return _pieces(folder, "echo", _saved(folder, model, inputs), inputs, rows, Plain(), Task.TENSORS)
+
+
+def anything(rng: np.random.Generator, spec: TensorSpec, rows: int) -> np.ndarray:
+    """An array of the spec with so many rows (symbolic axes have 3): all that its dtype can say, but for what is not finite."""
+    shape = (rows, *(axis if isinstance(axis, int) else 3 for axis in spec.shape[1:]))
+    if spec.dtype == "string":
+        return rng.choice(np.array(["", "a", "ß漢\0", "line\nline", '"\\', "z" * 300], dtype=object), shape)
+    if spec.dtype == "bool":
+        return rng.integers(0, 2, shape).astype(bool)
+    dtype = np.dtype(spec.dtype)
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        array = rng.integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
+        array.flat[:2] = [limits.min, limits.max]
+        return array
+    array = rng.normal(size=shape).astype(dtype)
+    array.flat[:2] = [np.finfo(dtype).max, np.finfo(dtype).tiny]
+    return array
 
 
 def asked_directly(pieces: Pieces, records: Batch) -> dict[str, np.ndarray]:

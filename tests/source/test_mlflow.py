@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from fdpipe.artifacts import TensorSpec
+from fdpipe.artifacts import Appraisal, TensorSpec
 from fdpipe.content import tree_digest
 from fdpipe.errors import SourceError
-from fdpipe.interfaces import Appraisal, Archive
+from fdpipe.interfaces import Archive
 from fdpipe.progress import Event
 from fdpipe.source.mlflow import Mlflow
 from fdpipe.stages.deploy import appraise

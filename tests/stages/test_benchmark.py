@@ -13,17 +13,9 @@ from fdpipe.artifacts import Artifact, Candidate, Measured, Pace, Rows
 from fdpipe.errors import StageError
 from fdpipe.plan import Benchmark
 from fdpipe.progress import Event
+from fdpipe.race.course import IMPRESSION_SITTINGS, SITTINGS
 from fdpipe.race.intervals import FEWEST_SITTINGS
-from fdpipe.stages.benchmark import (
-    CALLS_FOR_P999,
-    IMPRESSION_SITTINGS,
-    SITTINGS,
-    Contender,
-    benchmark,
-    cores,
-    percentiles,
-    threads,
-)
+from fdpipe.stages.benchmark import Contender, benchmark, cores, threads
 from fdpipe.store import LocalStore
 from fdpipe.testing import (
     INPUTS,
@@ -265,14 +257,6 @@ def test_health_and_what_the_cores_worked(tmp_path: Path, rows: Rows) -> None:
     assert second is not None
     assert second / first == pytest.approx(2, rel=0.3)
     assert first <= 0.3 / 4 * 1.5
-
-
-def test_rare_slowness_is_told_only_of_many_calls() -> None:
-    calls = np.arange(CALLS_FOR_P999, dtype=np.float64) * 1e6
-    p50, p90, p99, p999 = percentiles(calls)
-    assert p999 is not None
-    assert p50 < p90 < p99 < p999 < calls.max() / 1e6
-    assert percentiles(calls[1:])[3] is None
 
 
 def test_fewer_threads_than_cores_keep_to_as_many_cores(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
-"""Energy of an inference: counted while a candidate runs alone, by what it runs on; elsewhere estimated, or not told."""
+"""Energy of a row: counted while a candidate runs alone, by what it runs on; elsewhere estimated, or not told."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import psutil
 import pytest
 
 from fdpipe.arrays import save_arrays
@@ -16,7 +18,17 @@ from fdpipe.plan import Benchmark
 from fdpipe.stages.benchmark import Contender
 from fdpipe.stages.energy import energy
 from fdpipe.store import LocalStore
-from fdpipe.testing import INPUTS, OUTPUTS, FakeEngine, FakeModel, FakeProcessor, FakeRuntime
+from fdpipe.testing import (
+    INPUTS,
+    OUTPUTS,
+    DiaryRuntime,
+    FakeEngine,
+    FakeModel,
+    FakeProcessor,
+    FakeRuntime,
+    Fault,
+    FaultyRuntime,
+)
 from fdpipe.testing.energy import FakeMeter, fake_means
 from fdpipe.workers import spec
 
@@ -74,6 +86,36 @@ def test_it_is_counted_while_the_candidate_runs(tmp_path: Path, rows: Rows) -> N
     assert figure.value >= 10 * 0.002 / 8, "10 W for at least 2 ms a call, shared by the 8 rows of the largest batch"
     assert "counter of the fake machine, idle draw included" in figure.method
     assert "in batches of 8" in figure.method
+
+
+def test_it_is_opened_and_run_in_a_process_of_its_own_alone(tmp_path: Path, rows: Rows) -> None:
+    one = contender(tmp_path, DiaryRuntime(diary=tmp_path / "diary"))
+    assert ask(tmp_path, rows, one, fake_means(processor=FakeMeter())).basis is Basis.MEASURED
+    lines = [line.split() for line in (tmp_path / "diary").read_text().splitlines()]
+    assert {event for _, event in lines} == {"open", "8x4", "close"}
+    (process,) = {int(process) for process, _ in lines}
+    assert process != os.getpid()
+    assert not psutil.pid_exists(process)
+    assert list(tmp_path.glob("batches_*")) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "calls", "why"),
+    [
+        (Fault.DIES, 0, "its process died: SIGKILL"),
+        (Fault.DIES, 3, "its process died: SIGKILL"),
+        (Fault.RAISES, 3, "it was made to fail"),
+        (Fault.HANGS, 3, "it hung: no answer within 1.1 s"),
+    ],
+)
+def test_one_that_is_lost_is_not_measured_and_says_why(tmp_path: Path, rows: Rows, fault: Fault, calls: int, why: str) -> None:
+    one, means = contender(tmp_path, FaultyRuntime(fault=fault, calls=calls)), fake_means(processor=FakeMeter())
+    settings = replace(SHORT, limit_seconds=1)
+    measured = measured_of(one.candidate.name)
+    found = energy.work(tmp_path, (one,), spec("processor", FakeProcessor()), rows, settings, measured, means)
+    figure = found[one.candidate.name]
+    assert (figure.value, figure.basis) == (None, Basis.NOT_MEASURED)
+    assert figure.method == f"it was lost while it was measured: {why}"
 
 
 def test_of_what_runs_on_the_gpu_its_counter_counts(tmp_path: Path, rows: Rows) -> None:

@@ -13,11 +13,12 @@ from onnx import TensorProto, helper
 from fdpipe import workers
 from fdpipe.arrays import Batch, save_arrays
 from fdpipe.artifacts import LABELS, Answers, Artifact, Evaluation, Rows, Task
-from fdpipe.errors import StageError
+from fdpipe.errors import ConfigError, StageError
 from fdpipe.interfaces import Metric, Session
 from fdpipe.metric.accuracy import Accuracy
 from fdpipe.metric.agreement import Agreement
 from fdpipe.metric.cosine import Cosine
+from fdpipe.metric.f1 import F1
 from fdpipe.metric.kl import Kl
 from fdpipe.metric.neighbours import Neighbours
 from fdpipe.metric.rmse import Rmse
@@ -120,13 +121,28 @@ def test_a_metric_may_choose_what_of_the_original_it_judges_by(store: LocalStore
 def test_tensors_are_judged_as_they_are(store: LocalStore, model: Artifact) -> None:
     """And not by agreement beside it, which is stricter than who wants neighbours to be kept."""
     moved = {"y": ORIGINAL["y"] + np.float32(0.3)}
-    metrics: dict[str, Metric] = {"neighbours": Neighbours(), "cosine": Cosine(), "accuracy": Accuracy()}
+    metrics: dict[str, Metric] = {"neighbours": Neighbours(), "cosine": Cosine()}
     found = evaluated(store, model, labels=None, original=moved, metrics=metrics, task=Task.TENSORS)
     assert list(found.quality) == ["neighbours", "cosine"]
     assert found.reference == pytest.approx({"neighbours": 1.0, "cosine": 1.0})
     assert found.quality["cosine"] == pytest.approx(Cosine().score(ORIGINAL, moved["y"].astype(np.float64)), abs=1e-5)
     assert found.agreement is not None
     assert found.agreement < 0.9
+
+
+def test_no_metric_that_was_asked_for_is_left_out(store: LocalStore, model: Artifact) -> None:
+    metrics: dict[str, Metric] = {"accuracy": Accuracy(), "cosine": Cosine(), "f1": F1()}
+    words = r"^metric=\[accuracy,cosine,f1\]: accuracy and f1 need labels, .* have none: choose metric=\[cosine\], or rows with"
+    with pytest.raises(ConfigError, match=words):
+        evaluated(store, model, labels=None, metrics=metrics)
+    assert list(evaluated(store, model, metrics=metrics).quality) == ["accuracy", "cosine", "f1"]
+
+
+def test_a_metric_that_finds_nothing_to_judge_by_has_no_figure(store: LocalStore, model: Artifact) -> None:
+    """So that the gate refuses it."""
+    found = evaluated(store, model, labels=None, metrics={"kl": Kl(), "agreement": Agreement()}, task=Task.TENSORS)
+    assert found.reference["kl"] is None
+    assert found.quality["kl"] is None
 
 
 def test_a_figure_that_is_not_finite_is_none(store: LocalStore, model: Artifact) -> None:
@@ -177,6 +193,26 @@ def test_a_difference_is_relative_to_the_row_or_to_all() -> None:
     np.testing.assert_allclose(found, [0.4 / 4, 0.25 / 2.5])
 
 
+@pytest.mark.parametrize("number", [np.inf, -np.inf, np.nan])
+def test_an_infinity_is_no_measure_for_other_numbers(number: float) -> None:
+    """One in the original makes nothing else alike, in its own row or in another."""
+    wanted = np.array([[1.0, number], [2.0, 2.0], [0.0, 0.0]])
+    found = np.array([[1.5, number], [3.0, 2.0], [0.0, 0.0]])
+    np.testing.assert_allclose(difference(found, wanted), [0.5 / 1.5, 0.5, 0.0], rtol=0.2)
+    assert agrees(Task.REGRESSION, {"value": found}, {"value": wanted}).tolist() == [False, False, True]
+    other = np.array([[1.0, 7.0], [2.0, number], [0.0, 0.0]])
+    assert np.isinf(difference(other, wanted)).tolist() == [True, True, False]
+    assert np.isinf(difference(np.full(2, 3.0), np.full(2, number))).all(), "no magnitude at all"
+
+
+@pytest.mark.parametrize("number", [np.inf, np.nan])
+def test_tensors_agree_by_their_finite_numbers(number: float) -> None:
+    original = {"t": np.array([[1.0, 0.0, number], [1.0, 0.0, number], [1.0, 0.0, number], [1.0, 0.0, 1.0]])}
+    answers = {"t": np.array([[1.0, 0.01, number], [0.0, 1.0, number], [1.0, 0.0, 5.0], [1.0, 0.0, number]])}
+    assert agrees(Task.TENSORS, answers, original).tolist() == [True, False, False, False]
+    assert agrees(Task.TENSORS, original, original).all()
+
+
 # --- batch invariance -------------------------------------------------------------------------------------------------
 
 
@@ -208,14 +244,26 @@ def test_values_that_change_count_too() -> None:
     assert (found.rows, found.changed) == (40, 40)
 
 
-def test_labels_count_only_when_they_change() -> None:
+@pytest.mark.parametrize(("shift", "changed"), [(1e-2, 40), (1e-7, 0), (0.0, 0)])
+def test_a_probability_that_moves_is_another_answer_though_the_label_stays(shift: float, changed: int) -> None:
     def ask(batch: Batch) -> Batch:
-        shift = len(batch["x"]) / 100
-        return {"label": (batch["x"][:, 0] > 0).astype(int), "probabilities": batch["x"][:, :2] + shift}
+        label = (batch["x"][:, 0] > 0).astype(int)
+        share = 0.9 - shift * len(batch["x"])
+        return {
+            "label": label,
+            "probabilities": np.stack([np.where(label, 1 - share, share), np.where(label, share, 1 - share)], 1),
+        }
 
     found = batch_invariance({"x": X[:40]}, Task.CLASSIFICATION, ask)
-    assert found.changed == 0
-    assert found.largest_difference > 0.05
+    assert found.changed == changed
+    assert (found.largest_difference > 1e-4) == bool(changed)
+
+
+def test_a_label_that_changes_counts_though_there_is_nothing_beside_it() -> None:
+    def ask(batch: Batch) -> Batch:
+        return {"label": np.full(len(batch["x"]), len(batch["x"]) > 1)}
+
+    assert batch_invariance({"x": X[:40]}, Task.CLASSIFICATION, ask).changed == 40
 
 
 def test_only_floats_are_made_an_outlier() -> None:

@@ -7,16 +7,19 @@ from typing import Any
 
 import pytest
 
-from fdpipe.artifacts import Artifact, Candidate, CheckResult, Evaluation, Interval, Mark, Outcome, Trial, Verdict
+from fdpipe.artifacts import Artifact, Candidate, CheckResult, Evaluation, Interval, Mark, Outcome, Stress, Trial, Verdict
 from fdpipe.errors import StageError
+from fdpipe.evidence import Evidence
 from fdpipe.gate.batch_invariance import BatchInvariance, Unbatchable
 from fdpipe.gate.quality import Quality
+from fdpipe.gate.robustness import Robustness
 from fdpipe.gate.speed import Speed
-from fdpipe.interfaces import Check, Evidence
+from fdpipe.interfaces import Check
+from fdpipe.stages.beside import Beside
 from fdpipe.stages.judge import judge
 from fdpipe.store import LocalStore
 from fdpipe.testing import FakeCheck, FakeMetric
-from tests.contracts.gate import beside, evaluation, measured, measurement, ratio
+from tests.contracts.gate import answers, beside, evaluation, measured, measurement, ratio
 
 METRICS = {"accuracy": FakeMetric()}
 
@@ -137,19 +140,23 @@ def test_an_anomaly_is_told_before_what_is_inconclusive() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Wants:
-    """A check that needs more rows."""
+    """A check that needs so many rows."""
 
     reason: str
+    needed: int | None = 1300
 
     def judge(self, evidence: Evidence) -> CheckResult:
-        return CheckResult(check="c", candidate="c", outcome=Outcome.INCONCLUSIVE, reason=self.reason, needed=1300)
+        return CheckResult(check="c", candidate="c", outcome=Outcome.INCONCLUSIVE, reason=self.reason, needed=self.needed)
 
 
-@pytest.mark.parametrize("reason", ["may have lost 0.0112", "may have lost 0.0112, 1,300 rows would decide"])
-def test_the_rows_that_would_decide_are_told_once(reason: str) -> None:
+@pytest.mark.parametrize("reason", ["may have lost 0.0112", "may have lost 0.1300 of 1300"])
+def test_the_rows_that_would_decide_are_told_behind_the_checks_own_sentence(reason: str) -> None:
+    """Whatever numbers that has: a figure that looks like the rows is none."""
     found = verdict({"quality": Wants(reason=reason)}, [trial("none")], {})
-    assert found.reason.startswith(f"quality: rt/none {reason}")
-    assert found.reason.count("1,300") == 1
+    assert found.reason == f"quality: rt/none {reason}: 1,300 rows would decide, there are 100"
+    (result,) = found.results
+    assert (result.reason, result.needed) == (f"{reason}: 1,300 rows would decide, there are 100", 1300)
+    assert verdict({"quality": Wants(reason=reason, needed=None)}, [trial("none")], {}).results[0].reason == reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +218,27 @@ def test_without_labels_the_agreement_is_what_is_judged() -> None:
     found = verdict({"quality": Quality(max_drop=0.05)}, [trial("none", good), trial("fast", poor)], {"fast": [ratio(0.5)]})
     assert found.passed == ("rt/none",)
     assert "lost 0.1000 agreement" in next(item.reason for item in found.results if item.outcome is Outcome.FAIL)
+
+
+def test_what_was_not_put_to_corrupted_rows_that_the_baseline_was_is_refused() -> None:
+    """And where the baseline could not be, nothing is concluded of others."""
+    trials, checks = (trial("none"), trial("fast")), {"robustness": Robustness()}
+    borne = Stress(
+        corruption="noise", rows=100, quality={"accuracy": 1.0}, reference={"accuracy": 1.0}, answers=answers(),
+        baseline_answers=answers(),
+    )  # fmt: skip
+    wanted = replace(beside(), corruptions=("noise",))
+
+    def found(stress: Mapping[str, tuple[Stress, ...]], among: Beside = wanted) -> CheckResult:
+        return judge.work(Path(), checks, METRICS, trials, measured(), among, stress).results[1]
+
+    assert found({"rt/none": (borne,), "rt/fast": (borne,)}).outcome is Outcome.PASS
+    without = found({"rt/none": (borne,)})
+    assert without.outcome is Outcome.FAIL
+    assert without.reason == "with noise it has no figure of accuracy, and the baseline has one"
+    for nowhere in ({}, {"rt/none": (), "rt/fast": ()}):
+        assert found(nowhere).outcome is Outcome.INCONCLUSIVE
+        assert found(nowhere, beside()).outcome is Outcome.PASS, "none was asked for"
 
 
 def test_what_died_in_the_benchmark_is_refused_whatever_the_gate_has() -> None:

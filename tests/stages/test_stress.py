@@ -1,6 +1,9 @@
 """Finalists on corrupted rows, beside the converted model as it is."""
 
+import errno
 import logging
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +12,16 @@ import pytest
 from onnx import helper, numpy_helper
 
 from fdpipe import workers
-from fdpipe.arrays import save_arrays
-from fdpipe.artifacts import LABELS, Answers, Candidate, Outcome, Rows, Stress, Task
+from fdpipe.arrays import Batch, save_arrays
+from fdpipe.artifacts import LABELS, Answers, Artifact, Candidate, Outcome, Rows, Stress, Task
 from fdpipe.corruption.missing import Fill, Missing
 from fdpipe.corruption.noise import Noise
 from fdpipe.corruption.shift import Shift
 from fdpipe.corruption.typos import Typos
-from fdpipe.errors import StageError
+from fdpipe.errors import StageError, StoreError
+from fdpipe.evidence import Paired
 from fdpipe.gate.robustness import Robustness
-from fdpipe.interfaces import Corruption, Metric, Paired
+from fdpipe.interfaces import Corruption, Engine, Metric, Session
 from fdpipe.metric.accuracy import Accuracy
 from fdpipe.metric.rmse import Rmse
 from fdpipe.processor.none import Plain
@@ -217,6 +221,64 @@ def test_a_contender_that_answers_nan_has_no_figure(store: LocalStore) -> None:
     ]
     found = stressed(store, plain(store), altered(store, "nan", *below, features=np.array([1])))
     assert only(found, "nan").quality == {"accuracy": None}
+
+
+def test_a_contender_that_answers_infinities_has_no_figure(store: LocalStore, caplog: pytest.LogCaptureFixture) -> None:
+    """Of which accuracy makes a label like any other."""
+    above = [
+        helper.make_node("Abs", ["off"], ["size"]),
+        helper.make_node("ReduceSum", ["size", "features"], ["all"]),
+        helper.make_node("Mul", ["all", "huge"], ["larger"]),
+        helper.make_node("Mul", ["larger", "huge"], ["largest"]),
+        helper.make_node("Add", ["plain_y", "largest"], ["y"]),
+    ]
+    with caplog.at_level(logging.INFO, "fdpipe.progress"):
+        other = altered(store, "infinite", *above, features=np.array([1]), huge=np.array(1e38, np.float32))
+        found = only(stressed(store, plain(store), other), "infinite")
+    assert found.quality == {"accuracy": None}
+    assert outcome(found) is Outcome.FAIL
+    assert "answers hold NaN or an infinity, and the baseline's to these rows none" in caplog.text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failing(OnnxRuntime):
+    """Its library says no, when it opens a model or when it is asked."""
+
+    number: int
+    opens: bool
+
+    def open(self, artifact: Artifact, session: Session) -> Engine:
+        if self.opens:
+            return FailingEngine(number=self.number)
+        raise OSError(self.number, os.strerror(self.number))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailingEngine:
+    """Answers nothing."""
+
+    number: int
+
+    def run(self, batch: Batch) -> dict[str, np.ndarray]:
+        raise OSError(self.number, os.strerror(self.number))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_what_a_contenders_library_cannot_read_is_its_own_failure_and_a_full_disk_is_ours(
+    store: LocalStore, opens: bool
+) -> None:
+    first = plain(store)
+
+    def beside(number: int) -> Stressed:
+        return stressed(store, first, replace(first, candidate=other, runtime=Failing(number=number, opens=opens)))
+
+    other = replace(first.candidate, recipe="failing")
+    assert only(beside(errno.ENOENT), "failing").quality == {"accuracy": None}
+    with pytest.raises(StoreError, match=r"cannot be written \(No space left on device\): free some space"):
+        beside(errno.ENOSPC)
 
 
 def test_a_contender_that_cannot_be_opened_has_no_figure(store: LocalStore) -> None:

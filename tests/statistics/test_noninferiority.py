@@ -10,17 +10,18 @@ import pytest
 from bench.gate.candidates import AT_THE_LIMIT, World, right_or_wrong, values
 from fdpipe.arrays import Batch
 from fdpipe.artifacts import Outcome
-from fdpipe.interfaces import Metric, Paired
+from fdpipe.evidence import Paired
+from fdpipe.interfaces import Metric
 from fdpipe.metric.accuracy import Accuracy
 from fdpipe.metric.auroc import Auroc
 from fdpipe.metric.f1 import F1
 from fdpipe.metric.mae import Mae
 from fdpipe.metric.rmse import Rmse
-from fdpipe.statistics.noninferiority import Comparison, agreement, compare
+from fdpipe.statistics.noninferiority import Loss, agreement, compare
 from fdpipe.statistics.proportions import p_within
 
 
-def compared(metric: Metric, paired: Paired, limit: float = 0.01, relative: bool = False) -> Comparison:
+def compared(metric: Metric, paired: Paired, limit: float = 0.01, relative: bool = False) -> Loss:
     return compare(metric, paired, higher_is_better=metric.higher_is_better, limit=limit, relative=relative, resamples=500)
 
 
@@ -75,7 +76,7 @@ def pair(rows: int = 400) -> Paired:
 
 def test_labels_are_judged_exactly() -> None:
     found = compared(Accuracy(), pair())
-    assert found.differ is not None
+    assert found.p_value is not None
     assert found.loss == pytest.approx((found.before or 0) - (found.after or 0))
     assert (found.loss_low or 0) < (found.loss or 0) < (found.loss_high or 0)
 
@@ -171,3 +172,14 @@ def test_agreement_of_rows() -> None:
     assert agreement(0.99, 700, before=0.98, limit=0.01).outcome is Outcome.PASS
     assert agreement(float("nan"), 299, limit=0.01).outcome is Outcome.FAIL
     assert agreement(1.0, 0, limit=0.01).outcome is Outcome.FAIL
+
+
+def test_agreement_of_rows_beside_a_model_that_agrees_with_few() -> None:
+    """More rows are answered otherwise by either than there are: some by both."""
+    found = agreement(0.5, 700, before=0.0, limit=0.01)
+    assert (found.outcome, found.loss, found.p_value) == (Outcome.PASS, -0.5, None)
+    assert found.loss_high is not None
+    assert found.loss_high < -0.4
+    assert agreement(0.99, 700, limit=0.01).p_value == pytest.approx(2 * 0.5**7)
+    undefined = agreement(0.5, 700, before=0.0, limit=0.01, relative=True)
+    assert (undefined.outcome, undefined.loss, undefined.needed) == (Outcome.INCONCLUSIVE, None, None)

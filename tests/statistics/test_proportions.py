@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, multinomial
 
-from fdpipe.statistics.proportions import differ, lower, needed, p_within, score, upper
+from fdpipe.statistics.proportions import lower, needed, p_alike, p_within, score, upper
 
 
 def test_no_disagreement_needs_as_many_rows_as_the_rule_of_three_says() -> None:
@@ -72,8 +72,8 @@ def test_a_surely_larger_loss_is_decided_too() -> None:
 
 
 def test_differ_is_the_exact_binomial_test() -> None:
-    assert differ(2, 9) == pytest.approx(binomtest(2, 11).pvalue)
-    assert differ(0, 0) == differ(4, 4) == 1.0
+    assert p_alike(2, 9) == pytest.approx(binomtest(2, 11).pvalue)
+    assert p_alike(0, 0) == p_alike(4, 4) == 1.0
 
 
 @pytest.mark.parametrize("counts", [(-1, 0, 5), (3, 3, 5), (0, 0, 0)])

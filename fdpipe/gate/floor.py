@@ -1,15 +1,15 @@
-"""min_quality: an absolute floor under the first metric, or a ceiling over one of which less is better."""
+"""floor: an absolute floor under the first metric, or a ceiling over one of which less is better."""
 
 import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from fdpipe.artifacts import Aspect, CheckResult, Outcome
-from fdpipe.interfaces import Evidence
+from fdpipe.evidence import Evidence
 
 
 @dataclass(frozen=True, kw_only=True)
-class MinQuality:
+class Floor:
     """`min_quality` is in the first metric's unit; None sets no floor."""
 
     aspect: ClassVar[Aspect] = Aspect.QUALITY
@@ -23,7 +23,7 @@ class MinQuality:
         figure = value if value is not None and math.isfinite(value) else None
         outcome, reason = self._decide(name, figure, higher)
         return CheckResult(
-            check="min_quality",
+            check="floor",
             candidate=evidence.candidate.name,
             outcome=outcome,
             reason=reason,

@@ -1,20 +1,20 @@
-"""min_quality: an absolute floor, or a ceiling."""
+"""floor: an absolute floor, or a ceiling."""
 
 import math
 
 import pytest
 
 from fdpipe.artifacts import Outcome
-from fdpipe.gate.min_quality import MinQuality
-from fdpipe.interfaces import Evidence
+from fdpipe.evidence import Evidence
+from fdpipe.gate.floor import Floor
 from tests.contracts.gate import CheckContract, evaluation, evidence
 
 
-class TestMinQuality(CheckContract):
-    conf = "min_quality"
+class TestFloor(CheckContract):
+    conf = "floor"
 
-    def check(self) -> MinQuality:
-        return MinQuality(min_quality=0.9)
+    def check(self) -> Floor:
+        return Floor(min_quality=0.9)
 
     def failing(self) -> Evidence:
         return evidence(evaluation=evaluation(0.89))
@@ -24,7 +24,7 @@ class TestMinQuality(CheckContract):
 
     @pytest.mark.parametrize("quality", [0.0, None])
     def test_without_a_floor_all_pass(self, quality: float | None) -> None:
-        result = MinQuality().judge(evidence(evaluation=evaluation(quality)))
+        result = Floor().judge(evidence(evaluation=evaluation(quality)))
         assert (result.outcome, result.reason) == (Outcome.PASS, "no floor is set")
 
     def test_the_floor_itself_passes(self) -> None:

@@ -1,0 +1,136 @@
+"""Every protocol over HTTP as one ASGI application, which does nothing twice: one look-up by path, limits, figures, the reply.
+
+It stands on a port of its own and, by `Edge`, on BentoML's.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from starlette.types import Receive, Scope, Send
+
+from fdpipe.artifacts import Manifest
+from fdpipe.serving.bodies import Bodies
+from fdpipe.serving.call import Asked, Call, Reply
+from fdpipe.serving.figures import Figures
+from fdpipe.serving.refusal import Refusal
+from fdpipe.serving.watch import Watch
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Asked], Awaitable[Reply]]
+Admit = Callable[[float], None]
+"""Raises `Refusal` where a request that has just come would not be answered by its deadline."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """What answers at a path. `protocol` labels the figures; only a `POST` is counted, has a body, and may be refused for what
+    the service has to do already."""
+
+    method: str
+    path: str
+    protocol: str
+    handle: Handler
+
+
+def everyone(deadline: float) -> None:
+    """Admit every request."""
+
+
+class Application:
+    """The routes of a release. A body is read whole before its handler sees it, and never more than `max_bytes` of it."""
+
+    def __init__(self, routes: Iterable[Route], manifest: Manifest, figures: Figures, admit: Admit = everyone) -> None:
+        self._routes = {(one.method, one.path): one for one in routes}
+        self._methods: dict[str, list[str]] = {}
+        for method, path in self._routes:
+            self._methods.setdefault(path, []).append(method)
+        self._roots = frozenset(_root(path) for path in self._methods)
+        self._figures = figures
+        self._admit = admit
+        self._timeout_s = manifest.timeout_s
+        self.max_bytes = int(manifest.max_body_mib * 2**20)
+        self._bodies = Bodies(self.max_bytes)
+        self._watch = Watch(manifest.timeout_s)
+        self._model = f"{manifest.model.name!r}, version {manifest.model.version!r}"
+        self._own_header = (b"x-fdpipe-release", manifest.digest.encode())
+
+    def serves(self, path: str) -> bool:
+        """Whether a path is one of a protocol, known or not."""
+        return _root(path) in self._roots
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            return
+        method: str = scope["method"]
+        route = self._routes.get((method, scope["path"]))
+        call = Call(route.protocol if route else "http", time.monotonic() + self._timeout_s)
+        if method != "POST":
+            await self._send(await self._reply(route, call, scope, b""), send)
+            return
+        self._figures.begin()
+        self._watch.begin(call, receive)
+        try:
+            reply = await self._reply(route, call, scope, receive)
+            call.status = reply.status
+            await self._send(reply, send)
+        except asyncio.CancelledError:
+            if call.cut is None:
+                raise
+            _go_on()
+        finally:
+            self._watch.end(call)
+            self._bodies.let_go(call)
+            self._figures.end(call)
+
+    async def _send(self, reply: Reply, send: Send) -> None:
+        headers = [*reply.headers, self._own_header, (b"content-length", b"%d" % len(reply.body))]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
+
+    async def _reply(self, route: Route | None, call: Call, scope: Scope, receive: Receive | bytes) -> Reply:
+        """The handler's, or a refusal's; a defect is told without a stack trace."""
+        try:
+            if route is None:
+                raise self._nothing(scope)
+            if isinstance(receive, bytes):
+                return await route.handle(Asked(scope["method"], scope["path"], scope["headers"], receive, call))
+            self._admit(call.deadline)
+            body = await self._bodies.read(scope["headers"], receive, call)
+            return await route.handle(Asked("POST", scope["path"], scope["headers"], body, call))
+        except Refusal as refusal:
+            call.error = refusal.kind
+            return refusal.reply()
+        except asyncio.CancelledError:
+            if call.cut is None:
+                raise
+            _go_on()
+            call.error = call.cut.kind
+            return call.cut.reply()
+        except Exception:
+            log.exception("the request could not be answered")
+            call.error = "internal"
+            return Refusal("the request could not be answered: the service's log has the reason", status=500).reply()
+
+    def _nothing(self, scope: Scope) -> Refusal:
+        if methods := self._methods.get(scope["path"]):
+            text = f"{scope['method']} {scope['path']} is refused: {' or '.join(methods)} is allowed"
+            return Refusal(text, status=405, kind="not_allowed")
+        text = f"there is nothing at {scope['method']} {scope['path']}: this is the model {self._model}"
+        return Refusal(text, status=404, kind="not_found")
+
+
+def _go_on() -> None:
+    """The cancellation of the task that runs now has done its work."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.uncancel()
+
+
+def _root(path: str) -> str:
+    """`/v2` of `/v2/models`."""
+    return path.split("/", 2)[1] if path.startswith("/") else path
