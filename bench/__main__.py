@@ -2,7 +2,7 @@
 
 A bench that has a `PAGE` of its own writes that whenever it is measured.
 
-`optimize` and `gate` are benches of their own, with pages of their own: the words behind them are for them.
+`optimize`, `gate` and `serve` are benches of their own, with pages of their own: the words behind them are for them.
 """
 
 import importlib
@@ -16,7 +16,7 @@ from fdpipe import __version__
 from fdpipe.machine import describe_machine
 
 EVERYTHING = ("startup", "line", "cached", "calibration")
-APART = ("optimize", "gate")
+APART = ("optimize", "gate", "serve")
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 

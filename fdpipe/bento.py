@@ -1,7 +1,8 @@
 """A Bento as local processes: started, waited for, stopped with nothing left behind; and who holds which port.
 
-`bentoml serve` is a master that holds the socket and a worker that answers. A dead worker is seen here at once (BentoML
-looks every ten seconds), a dead master takes its worker along, and both die with the process that started them.
+`bentoml serve` is a master that holds the socket and workers that answer. A dead worker is followed by another at once
+(`fdpipe.serving.respawn`); where none follows, that is seen here. A dead master takes its workers along, and all of them die
+with the process that started them.
 """
 
 import os
@@ -12,12 +13,13 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
 
+from fdpipe.access import EVERYONE, Access
 from fdpipe.artifacts import PORTS
 from fdpipe.errors import DeploymentError
 
@@ -27,6 +29,7 @@ ADDRESS = ("FDPIPE_SERVICE_HOST", "FDPIPE_SERVICE_PORT")
 
 _LOOK_EVERY_S = 0.1
 _LOOK_FOR_S = 0.5
+_SUCCEEDS_S = 2.0
 _WORKER = "_bentoml_impl.worker"
 
 
@@ -37,7 +40,7 @@ class PortTaken(DeploymentError):
 @dataclass(frozen=True, kw_only=True)
 class Launch:
     """What to start. `service` marks the processes, which is how `leftovers` finds them; `scratch` is theirs to write in,
-    `log` gets their output."""
+    `log` gets their output, and `access` says who may ask."""
 
     service: str
     bento: Path
@@ -46,6 +49,7 @@ class Launch:
     home: Path
     scratch: Path
     log: Path
+    access: Access = EVERYONE
 
 
 @dataclass
@@ -57,7 +61,7 @@ class Bento:
     workers: list[psutil.Process] = field(default_factory=list)
 
     def wait_ready(self, seconds: float, cancelled: Callable[[], bool] = lambda: False) -> None:
-        """Return when both protocols answer; `DeploymentError` after an early end, or when the time is over."""
+        """Return when it answers on all its ports; `DeploymentError` after an early end, or when the time is over."""
         deadline = time.monotonic() + seconds
         while not self._answers():
             if not self.is_alive():
@@ -67,14 +71,19 @@ class Bento:
             time.sleep(_LOOK_EVERY_S)
 
     def is_alive(self) -> bool:
-        """Whether the master and, once it has started one, a worker live."""
-        if self.master.poll() is not None:
-            return False
-        if any(_lives(worker) for worker in self.workers):
-            return True
-        fresh, known = _workers(self.master.pid), self.workers
-        self.workers = fresh or known
-        return bool(fresh) or not known
+        """Whether the master and, once it has started one, a worker live; the last one's successor is waited for."""
+        until = time.monotonic() + _SUCCEEDS_S
+        while self.master.poll() is None:
+            if any(_lives(worker) for worker in self.workers):
+                return True
+            fresh, known = _workers(self.master.pid), self.workers
+            self.workers = fresh or known
+            if fresh or not known:
+                return True
+            if time.monotonic() > until:
+                return False
+            time.sleep(_LOOK_EVERY_S)
+        return False
 
     def stop(self, drain_s: float) -> None:
         """Let the requests under way end, for `drain_s` at most, then kill; `DeploymentError` if something survives."""
@@ -86,12 +95,13 @@ class Bento:
         self.master.wait()
 
     def _answers(self) -> bool:
-        """Both ports answer, and it is these very processes that listen on them."""
+        """Both ports of HTTP answer, and it is these very processes that listen on them and on that of gRPC."""
+        host, access = self.launch.host, self.launch.access
         paths = {self.launch.port: "/readyz", self.launch.port + 1: "/v2/health/ready"}
-        if not all(is_ready(self.launch.host, port, path, _LOOK_FOR_S) for port, path in paths.items()):
+        if not all(is_ready(host, port, path, _LOOK_FOR_S, access) for port, path in paths.items()):
             return False
         own = {self.master.pid, *(child.pid for child in _children(self.master.pid))}
-        return all(_listeners(port) & own for port in paths)
+        return all(_listeners(port) & own for port in range(self.launch.port, self.launch.port + PORTS))
 
     def _failure(self, what: str) -> DeploymentError:
         """In one line, with the last words in the log: an exception's or an exit's, which do not begin with a date."""
@@ -110,6 +120,7 @@ def start(launch: Launch) -> Bento:
         folder.mkdir(parents=True, exist_ok=True)
     lifeline_py = str(Path(__file__).with_name("lifeline.py"))
     bentoml = ["bentoml", "serve", str(launch.bento), "--host", launch.host, "--port", str(launch.port)]
+    bentoml += launch.access.arguments()
     with launch.log.open("ab") as log:
         master = subprocess.Popen(
             [sys.executable, "-P", lifeline_py, str(os.getpid()), *bentoml],
@@ -140,23 +151,34 @@ def _environment(launch: Launch) -> dict[str, str]:
         "ORT_DISABLE_TELEMETRY": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
+        **launch.access.environment(),
     }
 
 
-def url(host: str, port: int) -> str:
+def url(host: str, port: int, scheme: str = "http") -> str:
     """Where a client on this machine reaches a service that listens on `host`."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+    return f"{scheme}://[{reachable}]:{port}" if ":" in reachable else f"{scheme}://{reachable}:{port}"
 
 
-def is_ready(host: str, port: int, path: str = "/readyz", timeout_s: float = 5.0) -> bool:
-    """Whether it answers its ready path with 200."""
-    with closing(HTTPConnection(urlsplit(url(host, port)).netloc, timeout=timeout_s)) as connection:
-        try:
+def is_ready(host: str, port: int, path: str = "/readyz", timeout_s: float = 5.0, access: Access = EVERYONE) -> bool:
+    """Whether it answers its ready path with 200. Where callers need certificates nobody can ask that here: it is ready when
+    it shows its own, which it does once it has its model."""
+    try:
+        with closing(_connection(urlsplit(url(host, port)).netloc, timeout_s, access)) as connection:
+            if access.client_ca:
+                connection.connect()
+                return True
             connection.request("GET", path)
             return connection.getresponse().status == 200
-        except (OSError, HTTPException):
-            return False
+    except (OSError, HTTPException):
+        return False
+
+
+def _connection(netloc: str, timeout_s: float, access: Access) -> HTTPConnection:
+    if (context := access.own_context()) is None:
+        return HTTPConnection(netloc, timeout=timeout_s)
+    return HTTPSConnection(netloc, timeout=timeout_s, context=context)
 
 
 def tail(log: Path, lines: int) -> list[str]:

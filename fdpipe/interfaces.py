@@ -374,6 +374,14 @@ class Check(Protocol):
 
 
 @runtime_checkable
+class Demanding(Protocol):
+    """A check that may demand what no candidate can have."""
+
+    def out_of_reach(self, reference: Mapping[str, float | None], metrics: Mapping[str, Metric]) -> str:
+        """Why none can pass beside an original with these figures, as far as that is certain; empty where one may."""
+
+
+@runtime_checkable
 class Deployer(Protocol):
     """deployer/: makes a release the running service."""
 
@@ -387,7 +395,8 @@ class Exchange:
     """One request to the running service and what came of it. `status` is HTTP's; `error` is the kind of refusal, or None.
 
     `records` are what the caller sent, `tensors` what the graph got, `answers` what the caller gets; each is empty where
-    the request did not come so far.
+    the request did not come so far. `cache` is how the answer was found where answers are kept: hit, miss, or joined (it was
+    being computed for another caller); only for a miss the graph got something.
     """
 
     protocol: str
@@ -397,6 +406,7 @@ class Exchange:
     records: Batch = field(default_factory=dict)
     tensors: Batch = field(default_factory=dict)
     answers: Batch = field(default_factory=dict)
+    cache: str | None = None
 
 
 class Probe(Protocol):

@@ -24,7 +24,7 @@ from fdpipe.stages.evaluate import evaluate
 from fdpipe.stages.fetch import fetch, gather, identify, resolve
 from fdpipe.stages.judge import judge
 from fdpipe.stages.original import NATIVE
-from fdpipe.stages.package import order, package
+from fdpipe.stages.package import is_batchable, order, package
 from fdpipe.stages.prove import not_run, prove, wanted
 from fdpipe.stages.stress import Stressed, stress
 from fdpipe.store import LocalStore, Store
@@ -123,7 +123,7 @@ def ship(plan: Plan, record: Record, model: SourceModel, store: Store, releases:
         )
         release = call(package, store, *shipment)
         runs = chosen.evaluation is not None
-        asked = wanted(plan.service, record.measured, name)
+        asked = wanted(plan.service, record.measured, chosen.candidate, batchable=is_batchable(chosen, record.verdict))
         proof = call(prove, store, release, asked) if runs else not_run(release, chosen.unmeasured)
         record = replace(record, release=release, proof=proof)
         if chosen.unmeasured and (proof.holds or not runs):
@@ -135,6 +135,7 @@ def ship(plan: Plan, record: Record, model: SourceModel, store: Store, releases:
         if release.path not in releases.protected_paths():
             package.forget(store, *shipment)
         refusals.append(f"the service built from {name} was refused: {proof.reason}")
+        progress.note(refusals[-1])
     rejection = Rejection(outcome=record.verdict.rejection, reason="; ".join(refusals) or record.verdict.reason)
     return replace(record, release=None, rejection=rejection)
 

@@ -44,7 +44,7 @@ from fdpipe.artifacts.speed import (
     Pace,
     Timing,
 )
-from fdpipe.artifacts.traffic import Cost, Traffic
+from fdpipe.artifacts.traffic import Cost, Expected, Traffic
 from fdpipe.artifacts.trials import (
     DECIDING_FIRST,
     Aspect,
@@ -87,6 +87,7 @@ __all__ = [
     "Diagnosis",
     "Evaluation",
     "Examples",
+    "Expected",
     "Figure",
     "Finding",
     "Health",

@@ -16,7 +16,7 @@ from fdpipe.artifacts.models import (
     WorkerSpec,
 )
 from fdpipe.artifacts.speed import Measured
-from fdpipe.artifacts.traffic import Traffic
+from fdpipe.artifacts.traffic import Expected, Traffic
 from fdpipe.artifacts.trials import Candidate, CheckResult, Outcome, Stress, Trial
 
 
@@ -109,7 +109,8 @@ class Proof:
     """What the started release answered to the golden requests, over each protocol, and how fast it was then.
 
     `loads` are one caller and several, each asking for one row after the other; beside them `promised_ms`, the benchmark's
-    median for one row, and `bare_ms`, the median of a request that asks for no inference. `note` says where the service is far
+    median for one row, `expected`, which the service's sizes were derived for, and `bare_ms`, the median of a request that asks
+    for no inference; `told` has it in words. `note` says where the service is far
     slower than these explain or was not measured, `refused` which limit of the service's settings it misses.
     """
 
@@ -122,6 +123,8 @@ class Proof:
     loads: tuple[LoadResult, ...] = ()
     promised_ms: float | None = None
     bare_ms: float | None = None
+    expected: Expected | None = None
+    told: str = ""
     note: str = ""
     refused: str = ""
     provenance: Provenance | None = None

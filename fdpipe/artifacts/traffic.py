@@ -29,3 +29,13 @@ class Traffic:
     max_waiting: int = 1024
     cache_mib: float = 0.0
     cost: Cost | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What a service is expected to do by the benchmark of its model alone, before what a request costs beside it: median and
+    p99 for one caller who asks for one row after the other, and at most so many such requests a second for all together."""
+
+    p50_ms: float
+    p99_ms: float
+    requests_per_s: float

@@ -313,6 +313,43 @@ def slo(
     return loading.slo(session, to, objective, at_least, _typed())
 
 
+@cli.command()
+@click.argument("url", metavar="URL")
+@click.option("--grpc", default="", metavar="HOST:PORT", help="Where gRPC is; default: looked for on the next two ports.")
+@click.option("--model", default="", metavar="NAME", help="Which model; default: the only one that the service names.")
+@click.option("--golden", type=FILE, help="A release's golden.npz: its rows, with answers known to be right.")
+@click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="With every request; may be repeated.")
+@click.option("--max-body-mib", type=ABOVE_NOTHING, help="The service's own limit of a body, to see that it holds.")
+@click.option("--seconds", type=click.FloatRange(min=0), default=2.0, show_default=True, help="Of load; 0 for none.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0.01), default=10.0, show_default=True, help="For an answer.")
+@json_option
+@in_session
+def conformance(
+    session: Session,
+    url: str,
+    grpc: str,
+    model: str,
+    golden: Path | None,
+    headers: tuple[str, ...],
+    max_body_mib: float | None,
+    seconds: float,
+    timeout_s: float,
+) -> int:
+    """Check a running service, ours or another's.
+
+    fdpipe conformance http://127.0.0.1:3000
+
+    Whether it keeps to the Open Inference Protocol and answers each row the same, whatever is asked beside it; whether it
+    refuses what is wrong. Exits with 0 where something was shown and nothing violated, else with 10; with 4 where nobody
+    answers.
+    """
+    session.begin()
+    from fdpipe.cli import conforming
+
+    wanted = conforming.place(url, headers, grpc=grpc, model=model, golden=golden, mib=max_body_mib, timeout_s=timeout_s)
+    return conforming.conformance(session, wanted, seconds)
+
+
 # --- what there is, and what there was --------------------------------------------------------------------------------
 
 

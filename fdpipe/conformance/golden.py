@@ -8,8 +8,10 @@ from typing import Any
 import httpx
 import numpy as np
 
+from fdpipe.access import EVERYONE, Access
 from fdpipe.arrays import Batch, load_arrays, rows_in, take
 from fdpipe.artifacts import GOLDEN_ANSWER, GOLDEN_INPUT, GOLDEN_TOGETHER
+from fdpipe.conformance import over_grpc
 
 TOLERANCE = 1e-5
 """How far a float may lie from the known answer: absolute below 1, relative above."""
@@ -33,18 +35,21 @@ class Heard:
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where to ask: the URLs of BentoML's API and of the Open Inference Protocol, and the model's name in the latter."""
+    """Where to ask: the URLs of BentoML's API and of the Open Inference Protocol, the model's name in the latter, and
+    `host:port` of its gRPC, which is not asked where that is empty; `access` is what a caller on its machine needs."""
 
     api: str
     open_inference: str
     model: str
+    grpc: str = ""
+    access: Access = EVERYONE
 
 
 Protocol = Callable[[httpx.Client, Address, Batch], dict[str, np.ndarray]]
 
 
 def ask(golden: Path, address: Address, *, singles: int | None = None) -> Heard:
-    """Ask each row alone (the first `singles` of them) and then all rows as one batch, over both protocols. What is known of
+    """Ask each row alone (the first `singles` of them) and then all rows as one batch, over each protocol. What is known of
     them is one answer a row; or, of a release that is not batchable, one to the row alone and one among all.
 
     A request that fails counts as wrong: nothing is raised for what the service does.
@@ -53,8 +58,10 @@ def ask(golden: Path, address: Address, *, singles: int | None = None) -> Heard:
     inputs, alone = part(arrays, GOLDEN_INPUT), part(arrays, GOLDEN_ANSWER)
     together = part(arrays, GOLDEN_TOGETHER) or alone
     requests, largest, wrong = 0, 0.0, []
-    with httpx.Client(timeout=_TIMEOUT_S, trust_env=False) as client:
-        for name, protocol in PROTOCOLS.items():
+    protocols = {name: protocol for name, protocol in PROTOCOLS.items() if address.grpc or name != OVER_GRPC}
+    context, headers = address.access.own_context(), address.access.own_headers()
+    with httpx.Client(timeout=_TIMEOUT_S, trust_env=False, verify=context or True, headers=headers) as client:
+        for name, protocol in protocols.items():
             for rows in _requests(rows_in(inputs), singles):
                 requests += 1
                 known = take(alone if rows.stop - rows.start == 1 else together, rows)
@@ -65,7 +72,7 @@ def ask(golden: Path, address: Address, *, singles: int | None = None) -> Heard:
     return Heard(
         requests=requests,
         wrong=len(wrong),
-        protocols=tuple(PROTOCOLS),
+        protocols=tuple(protocols),
         largest_difference=largest,
         first_wrong=wrong[0] if wrong else "",
     )
@@ -130,6 +137,11 @@ def _open_inference(client: httpx.Client, address: Address, inputs: Batch) -> di
     return {item["name"]: _array(item["data"]).reshape(item["shape"]) for item in reply["outputs"]}
 
 
+def _over_grpc(client: httpx.Client, address: Address, inputs: Batch) -> dict[str, np.ndarray]:
+    """Open Inference Protocol V2, gRPC with the tensors as bytes."""
+    return over_grpc.infer(address.grpc, address.model, inputs, _TIMEOUT_S)
+
+
 def infer_path(model: str) -> str:
     """Where the Open Inference Protocol asks a model of this name."""
     return f"/v2/models/{model}/infer"
@@ -143,7 +155,8 @@ def tensors(inputs: Batch) -> list[dict[str, Any]]:
     ]
 
 
-PROTOCOLS: Mapping[str, Protocol] = {"bentoml": _typed_api, "oip-rest": _open_inference}
+OVER_GRPC = "oip-grpc"
+PROTOCOLS: Mapping[str, Protocol] = {"bentoml": _typed_api, "oip-rest": _open_inference, OVER_GRPC: _over_grpc}
 
 
 def _object(response: httpx.Response) -> dict[str, Any]:

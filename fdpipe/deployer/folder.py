@@ -17,6 +17,7 @@ import msgspec
 import psutil
 
 from fdpipe import bento
+from fdpipe.access import EVERYONE, Access
 from fdpipe.errors import DeploymentError
 from fdpipe.store import locks
 
@@ -34,6 +35,7 @@ class Settings:
     port: int
     ready_s: float
     drain_s: float
+    access: Access = EVERYONE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fdpipe import bento
+from fdpipe.access import Access
 from fdpipe.artifacts import Deployment, Proof, Release
 from fdpipe.deployer.folder import Settings
 from fdpipe.deployer.service import Service, ServiceStatus
@@ -14,15 +15,22 @@ from fdpipe.home import open_home
 
 @dataclass(frozen=True, kw_only=True)
 class Local:
-    """Runs the release on this machine. `ready_timeout_s` bounds its start, `drain_timeout_s` what is under way at its end."""
+    """Runs the release on this machine. `ready_timeout_s` bounds its start, `drain_timeout_s` what is under way at its end.
+    The rest are paths: of API keys, one a line, of which callers must send one; of the service's certificate and key, for TLS;
+    of the authority whose certificates callers must show. A service reads them when it starts."""
 
     ready_timeout_s: float = 120.0
     drain_timeout_s: float = 10.0
+    keys_file: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    client_ca: str | None = None
 
     def __post_init__(self) -> None:
         """Ranges."""
         if self.ready_timeout_s <= 0 or self.drain_timeout_s < 0:
             raise ValueError("ready_timeout_s must be above 0 and drain_timeout_s must not be negative")
+        self._access()
 
     def deploy(self, release: Release, proof: Proof, host: str, port: int) -> Deployment:
         """Replace what runs, or do nothing where this release runs already and answers.
@@ -33,11 +41,12 @@ class Local:
         if not proof.covers(release):
             raise DeploymentError(f"release {release.digest[:12]} has no proof that holds: {proof.reason}")
         service = Service(open_home(), release.service)
+        access = self._access()
         with service.at_work():
-            if changed := not service.runs(release, host, port):
+            if changed := not service.runs(release, host, port, access):
                 self._replace(service, release, host, port)
             address = service.releases.address(release.service)
-        url = bento.url(host, address.port) if address else ""
+        url = bento.url(host, address.port, access.scheme) if address else ""
         return Deployment(service=release.service, release=release.digest, url=url, changed=changed)
 
     def _replace(self, service: Service, release: Release, host: str, port: int) -> None:
@@ -51,7 +60,7 @@ class Local:
                 pid = service.swap(release, settings)
             except DeploymentError as error:
                 raise DeploymentError(f"the new release of {release.service} is not deployed: {error}") from error
-            service.releases.go_live(deployment, bento.url(host, settings.port), pid)
+            service.releases.go_live(deployment, bento.url(host, settings.port, settings.access.scheme), pid)
             undo.pop_all()
         service.tidy()
 
@@ -64,7 +73,13 @@ class Local:
             port=port,
             ready_s=self.ready_timeout_s,
             drain_s=self.drain_timeout_s,
+            access=self._access(),
         )
+
+    def _access(self) -> Access:
+        """`ValueError` for what does not belong together."""
+        paths = {"keys_file": self.keys_file, "certificate": self.certificate, "key": self.key, "client_ca": self.client_ca}
+        return Access(**{name: str(Path(path).expanduser().resolve()) for name, path in paths.items() if path})
 
 
 def services(home: Path) -> list[ServiceStatus]:

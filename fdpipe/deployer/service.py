@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fdpipe import bento, progress
+from fdpipe.access import Access
 from fdpipe.artifacts import Release
 from fdpipe.conformance import golden
 from fdpipe.content import tree_digest
@@ -75,14 +76,14 @@ class Service:
                 with suppress(DeploymentError):
                     self.folder.wait_running(settings.ready_s)
 
-    def runs(self, release: Release, host: str, port: int) -> bool:
-        """Whether this release is deployed at this address (port 0: at its own) and answers."""
+    def runs(self, release: Release, host: str, port: int, access: Access) -> bool:
+        """Whether this release is deployed at this address (port 0: at its own) for these callers, and answers."""
         current, settings, state = self.releases.current(self.name), self.folder.settings(), self.folder.state()
         if current is None or settings is None or state is None:
             return False
         wanted = (State.LIVE, "running", release.digest, release.digest, host, port or settings.port)
         found = (current.state, state.state, current.release, settings.release, settings.host, settings.port)
-        return found == wanted and bento.is_ready(host, settings.port)
+        return found == wanted and settings.access == access and bento.is_ready(host, settings.port, access=access)
 
     def take_port(self, host: str, wanted: int) -> int:
         """The port that is asked for, else the service's own, else the first free one; nobody else may listen there."""
@@ -117,8 +118,12 @@ class Service:
         self.folder.save_settings(settings)
         self.folder.launch()
         pid = self.folder.wait_running(settings.ready_s).pid
-        api, open_inference = (bento.url(settings.host, settings.port + offset) for offset in (0, 1))
-        address = golden.Address(api=api, open_inference=open_inference, model=release.model.name)
+        access = settings.access
+        if access.client_ca:
+            progress.note(f"{self.name} answers callers with certificates only: that it answers rightly, the proof has shown")
+            return pid
+        api, open_inference = (bento.url(settings.host, settings.port + offset, access.scheme) for offset in (0, 1))
+        address = golden.Address(api=api, open_inference=open_inference, model=release.model.name, access=access)
         heard = golden.ask(release.golden, address, singles=1)
         if heard.wrong:
             raise DeploymentError(f"it answered wrongly: {heard.first_wrong}")

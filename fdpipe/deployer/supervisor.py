@@ -85,6 +85,7 @@ class Supervisor:
             home=self.folder.home,
             scratch=scratch,
             log=self.folder.log,
+            access=self.settings.access,
         )
 
     def _say(self, state: str, reason: str = "") -> None:

@@ -1,12 +1,15 @@
 """quality: what conversion and optimization together may cost, against the original model."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from fdpipe.artifacts import Aspect, CheckResult
 from fdpipe.evidence import Evidence
 from fdpipe.gate._every_metric import EveryMetric
-from fdpipe.gate.loss import Drop, Limit
+from fdpipe.gate.loss import AGREEMENT, Drop, Limit
+from fdpipe.interfaces import Metric, Rowwise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,5 +39,28 @@ class Quality:
         every = EveryMetric(check="quality", limit=self._limit(), implausible=self.implausible_gain)
         return every.result(evidence, evidence.beside_original, evidence.evaluation.reference)
 
+    def out_of_reach(self, reference: Mapping[str, float | None], metrics: Mapping[str, Metric]) -> str:
+        """Where a gain is demanded: the first metric that cannot gain as much, by its own bounds."""
+        for name, before in reference.items():
+            best = _best(name, metrics)
+            if before is None or best is None or (self.drop is Drop.RELATIVE and before == 0):
+                continue
+            most = abs(best - before) / (abs(before) if self.drop is Drop.RELATIVE else 1.0)
+            if most < -self.max_drop:
+                wanted = f"{-self.max_drop:.2%}" if self.drop is Drop.RELATIVE else f"{-self.max_drop:.4f}"
+                return f"{name} is {before:.4f} and at best {best:.4f}, so that no candidate can gain {wanted}"
+        return ""
+
     def _limit(self) -> Limit:
         return Limit(max_drop=self.max_drop, drop=self.drop, alpha=self.alpha)
+
+
+def _best(name: str, metrics: Mapping[str, Metric]) -> float | None:
+    """The best figure that there can be, where that is known: of a mean over rows, what a row can have."""
+    metric = metrics.get(name)
+    if metric is None:
+        return 1.0 if name == AGREEMENT else None
+    if not isinstance(metric, Rowwise):
+        return None
+    best = metric.bounds[1 if metric.higher_is_better else 0]
+    return best if math.isfinite(best) else None

@@ -42,6 +42,9 @@ class ServiceProbe:
             buckets=settings.buckets_s, registry=registry,
         )  # fmt: skip
         self.errors = Counter("fdpipe_errors_total", "Requests that were refused or failed", ["kind"], registry=registry)
+        self.cache = Counter(
+            "fdpipe_cache_requests_total", "Answers by how they were found, where some are kept", ["outcome"], registry=registry
+        )
         self.in_flight = Gauge(
             "fdpipe_requests_in_flight", "Requests under way", registry=registry, multiprocess_mode="mostrecent"
         )
@@ -62,5 +65,7 @@ class ServiceProbe:
             self.requests.labels(protocol, status).inc(count)
         for kind, count in Counts(one.error for one in exchanges if one.error).items():
             self.errors.labels(kind).inc(count)
+        for outcome, count in Counts(one.cache for one in exchanges if one.cache).items():
+            self.cache.labels(outcome).inc(count)
         for one in exchanges:
             self.seconds.labels(one.protocol).observe(one.seconds)

@@ -1,6 +1,7 @@
 """The plain settings of a plan: what is no worker, each with its ranges."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -170,13 +171,22 @@ class Benchmark:
         return replace(self, seconds=self.trial_seconds, memory=False, lengths=(), impression=True)
 
 
+SIZES: Mapping[str, tuple[int, int]] = {
+    "workers": (1, 256), "runs": (1, 256), "max_batch": (1, 65536), "max_wait_ms": (0, 10_000), "max_waiting": (1, 1_000_000),
+    "cache_mib": (0, 1_048_576),
+}  # fmt: skip
+"""The range of each of a service's sizes."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ServiceSettings:
     """The service. `port` 0 means the first free from 3000; REST of the Open Inference Protocol is on the next port.
     `timeout_s` bounds a request, `max_body_mib` its size; `golden_requests` are asked by the proof.
 
     The proof refuses a service whose p99 for one caller is above `p99_ms`, or that gives four callers fewer answers a second
-    than `requests_per_s`; None asks for nothing."""
+    than `requests_per_s`; None asks for nothing.
+
+    Its sizes, from `workers` to `cache_mib`, are those of `Traffic`; None leaves one to be derived (`fdpipe.sizing`)."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -185,9 +195,19 @@ class ServiceSettings:
     golden_requests: int = 32
     p99_ms: float | None = None
     requests_per_s: float | None = None
+    workers: int | None = None
+    runs: int | None = None
+    max_batch: int | None = None
+    max_wait_ms: float | None = None
+    max_waiting: int | None = None
+    cache_mib: float | None = None
 
     def __post_init__(self) -> None:
         """Ranges."""
+        for name, (least, most) in SIZES.items():
+            size = getattr(self, name)
+            if size is not None and not least <= size <= most:
+                raise ValueError(f"{name} must be from {least} to {most}, or null to be derived")
         for name in ("p99_ms", "requests_per_s"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):

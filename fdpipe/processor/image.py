@@ -40,6 +40,7 @@ class Image:
     the `steps` between, the `labels` of the classes, and what becomes of a classifier's scores."""
 
     packages: ClassVar[tuple[str, ...]] = ("pillow",)
+    media_types: ClassVar[tuple[str, ...]] = tuple(f"image/{kind.lower()}" for kind in FORMATS)
 
     megapixels: float = 32.0
     name: str = ""

@@ -35,6 +35,7 @@ class Text:
     classifier's scores, the token that a gap is written as, and the `width` of answers by token."""
 
     packages: ClassVar[tuple[str, ...]] = ("tokenizers",)
+    media_types: ClassVar[tuple[str, ...]] = ("text/plain",)
 
     task: str = ""
     names: tuple[str, ...] = ()

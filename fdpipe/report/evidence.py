@@ -56,6 +56,7 @@ def proof(record: Record) -> list[tuple[str, str]]:
         ("protocols", ", ".join(found.protocols)),
         *loads,
         *([("the benchmark promised", _ms(found.promised_ms))] if found.promised_ms is not None else []),
+        *([("beside what was expected", found.told)] if found.told else []),
         *([("a request without inference", _ms(found.bare_ms))] if found.bare_ms is not None else []),
         *([("note", found.note)] if found.note else []),
         *([("refused", found.refused)] if found.refused else []),

@@ -94,10 +94,8 @@ def _why_chosen(record: Record, name: str) -> tuple[str, tuple[str, ...]]:
         return record.verdict.reason, ()
     ratio = record.measured.overall(name)
     takes = "" if ratio is None else f" and takes {ratio.middle:.2f} ({ratio.low:.2f}–{ratio.high:.2f}) of the baseline's time"
-    refused = (
-        f"{' and '.join(before)} came first, and {'each' if len(before) > 1 else 'the'} service built from it was refused."
-    )
-    return f"{name} passed every check{takes}", (refused,)
+    built = "the services built from them were" if len(before) > 1 else "the service built from it was"
+    return f"{name} passed every check{takes}", (f"{' and '.join(before)} came first, and {built} refused.",)
 
 
 def _marks(record: Record) -> list[str]:

@@ -13,7 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from fdpipe.artifacts import Manifest
 from fdpipe.serving.bodies import Bodies
-from fdpipe.serving.call import Asked, Call, Reply
+from fdpipe.serving.call import Asked, Call, Headers, Reply
+from fdpipe.serving.door import Admit, Door, everyone
 from fdpipe.serving.figures import Figures
 from fdpipe.serving.refusal import Refusal
 from fdpipe.serving.watch import Watch
@@ -21,23 +22,18 @@ from fdpipe.serving.watch import Watch
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Asked], Awaitable[Reply]]
-Admit = Callable[[float], None]
-"""Raises `Refusal` where a request that has just come would not be answered by its deadline."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
     """What answers at a path. `protocol` labels the figures; only a `POST` is counted, has a body, and may be refused for what
-    the service has to do already."""
+    the service has to do already. `told` gives a refusal the protocol's own form."""
 
     method: str
     path: str
     protocol: str
     handle: Handler
-
-
-def everyone(deadline: float) -> None:
-    """Admit every request."""
+    told: Callable[[Refusal], Reply] = Refusal.reply
 
 
 class Application:
@@ -48,9 +44,9 @@ class Application:
         self._methods: dict[str, list[str]] = {}
         for method, path in self._routes:
             self._methods.setdefault(path, []).append(method)
-        self._roots = frozenset(_root(path) for path in self._methods)
+        self._roots = frozenset(_root(path) for path in self._methods if path != "/")
         self._figures = figures
-        self._admit = admit
+        self._door = Door(admit)
         self._timeout_s = manifest.timeout_s
         self.max_bytes = int(manifest.max_body_mib * 2**20)
         self._bodies = Bodies(self.max_bytes)
@@ -59,7 +55,7 @@ class Application:
         self._own_header = (b"x-fdpipe-release", manifest.digest.encode())
 
     def serves(self, path: str) -> bool:
-        """Whether a path is one of a protocol, known or not."""
+        """Whether a path is one of a protocol, known or not. `/` is not: on BentoML's port it is the page about the service."""
         return _root(path) in self._roots
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,7 +64,12 @@ class Application:
             return
         method: str = scope["method"]
         route = self._routes.get((method, scope["path"]))
-        call = Call(route.protocol if route else "http", time.monotonic() + self._timeout_s)
+        deadline = time.monotonic() + self._timeout_s
+        if method == "POST" and route and (refusal := self._door.refusal(deadline)):
+            self._figures.refuse(route.protocol, refusal)
+            await self._send(route.told(refusal), send)
+            return
+        call = Call(route.protocol if route else "http", deadline)
         if method != "POST":
             await self._send(await self._reply(route, call, scope, b""), send)
             return
@@ -87,6 +88,13 @@ class Application:
             self._bodies.let_go(call)
             self._figures.end(call)
 
+    async def refuse(self, scope: Scope, refusal: Refusal, send: Send, headers: Headers = ()) -> None:
+        """One request, before anything is done with it, in its protocol's form and with more headers."""
+        route = self._routes.get((scope["method"], scope["path"]))
+        self._figures.refuse(route.protocol if route else "http", refusal)
+        reply = route.told(refusal) if route else refusal.reply()
+        await self._send(Reply(reply.body, status=reply.status, headers=(*reply.headers, *headers)), send)
+
     async def _send(self, reply: Reply, send: Send) -> None:
         headers = [*reply.headers, self._own_header, (b"content-length", b"%d" % len(reply.body))]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
@@ -94,27 +102,27 @@ class Application:
 
     async def _reply(self, route: Route | None, call: Call, scope: Scope, receive: Receive | bytes) -> Reply:
         """The handler's, or a refusal's; a defect is told without a stack trace."""
+        told = route.told if route else Refusal.reply
         try:
             if route is None:
                 raise self._nothing(scope)
             if isinstance(receive, bytes):
                 return await route.handle(Asked(scope["method"], scope["path"], scope["headers"], receive, call))
-            self._admit(call.deadline)
             body = await self._bodies.read(scope["headers"], receive, call)
             return await route.handle(Asked("POST", scope["path"], scope["headers"], body, call))
         except Refusal as refusal:
             call.error = refusal.kind
-            return refusal.reply()
+            return told(refusal)
         except asyncio.CancelledError:
             if call.cut is None:
                 raise
             _go_on()
             call.error = call.cut.kind
-            return call.cut.reply()
+            return told(call.cut)
         except Exception:
             log.exception("the request could not be answered")
             call.error = "internal"
-            return Refusal("the request could not be answered: the service's log has the reason", status=500).reply()
+            return told(Refusal("the request could not be answered: the service's log has the reason", status=500))
 
     def _nothing(self, scope: Scope) -> Refusal:
         if methods := self._methods.get(scope["path"]):

@@ -1,8 +1,8 @@
 """Requests that wait together are computed together: never past what the model's own cost allows, nor past a deadline.
 
-While as many calls of the model are under way as may be, requests gather; the next call takes all that fit. Where one could be
-made at once, they wait for others only as long as that pays (`Pace.patience_ms`). A call that is sure to be short is made on the
-event loop itself, once everything that has arrived by then is read: a thread would take longer to start.
+While as many calls of the model are under way as may be, requests gather; the next call takes all that fit. Where one could
+be made at once, they wait for others only as long as that pays (`Pace.patience_ms`). A call that is sure to be short is made on
+the event loop itself, once everything that has arrived by then is read: a thread would take longer to start.
 """
 
 import asyncio
@@ -56,20 +56,19 @@ class Batcher:
 
     def admit(self, deadline: float, rows: int = 1) -> None:
         """`Refusal` where too many wait, or where so many rows would not be answered by the deadline, of `time.monotonic`."""
-        line = self._line
+        line, now = self._line, time.monotonic()
         if line.requests >= self._traffic.max_waiting:
-            raise _overloaded(f"{line.requests} requests are waiting, which is the most", self._wait_s(time.monotonic()))
-        now = time.monotonic()
+            raise _overloaded(f"{line.requests} requests are waiting, which is the most", self._wait_s(now))
+        if not self._under_way and now + self._pace.ms(line.rows + rows, line.calls + 1) / 1e3 <= deadline:
+            return
         if not line.requests and not self._under_way:
             needed_s = self._pace.least_ms(rows) / 1e3 if self._pace.is_known else 0.0
             if now + needed_s > deadline:
-                text = f"{rows} rows take the model {needed_s:.3g} s, and {max(0.0, deadline - now):.3g} s are left"
-                raise _overloaded(text, needed_s)
+                raise _overloaded(f"{rows} rows take the model {needed_s:.3g} s, {_left(deadline - now)}", needed_s)
             return
         wait_s = self._wait_s(now)
         if now + wait_s + self._pace.ms(rows) / 1e3 > deadline:
-            text = f"the requests before this one take {wait_s:.3g} s, and {max(0.0, deadline - now):.3g} s are left"
-            raise _overloaded(text, wait_s)
+            raise _overloaded(f"the requests before this one take {wait_s:.3g} s, {_left(deadline - now)}", wait_s)
 
     async def predict(self, records: Batch, deadline: float) -> Prediction:
         """What `compute` makes of these records; `Refusal` where they are not admitted, or were not computed in time."""
@@ -196,6 +195,10 @@ class Batcher:
 def _kind(records: Batch) -> object:
     """Requests of one kind can be joined: they have the same inputs, of shapes that differ in the rows only."""
     return tuple([(name, array.dtype, array.shape[1:]) for name, array in records.items()])
+
+
+def _left(seconds: float) -> str:
+    return f"and {max(0.0, seconds):.3g} s are left"
 
 
 def _overloaded(text: str, wait_s: float) -> Refusal:

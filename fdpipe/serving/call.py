@@ -28,14 +28,16 @@ class Prediction:
 @dataclass(slots=True, eq=False)
 class Call:
     """What its handlers know of it and note of it. `deadline` is a time of `time.monotonic`, after which nobody waits for the
-    answer; `fresh` asks for one that was not kept from before. `error` is the kind of a refusal, `status` HTTP's. Of a body
-    `held_bytes` are here, and once it `is_read` no more will come; `cut` is why its task was cancelled, if it was."""
+    answer; `fresh` asks for one that was not kept from before. `error` is the kind of a refusal, `status` HTTP's. `cache` is
+    how the answer was found (`Cache`), None where none is kept. Of a body `held_bytes` are here, and once it `is_read` no more
+    will come; `cut` is why its task was cancelled, if it was."""
 
     protocol: str
     deadline: float
     fresh: bool = False
     error: str | None = None
     prediction: Prediction | None = None
+    cache: str | None = None
     status: int = 0
     held_bytes: int = 0
     is_read: bool = False

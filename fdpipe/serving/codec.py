@@ -15,7 +15,7 @@ import numpy as np
 
 from fdpipe.arrays import Batch
 from fdpipe.artifacts import TensorSpec
-from fdpipe.serving import brain_float, strings
+from fdpipe.serving import brain_float, media, strings
 from fdpipe.serving.refusal import Refusal
 
 T = TypeVar("T")
@@ -179,7 +179,7 @@ def _dtype(spec: TensorSpec) -> np.dtype[Any]:
 
 def _strings(raw: bytes | memoryview, spec: TensorSpec) -> list[str]:
     try:
-        return strings.split(bytes(raw))
+        return strings.split(bytes(raw), media.reader(spec))
     except ValueError as error:
         raise Refusal(f"input {spec.name!r} is no sequence of UTF-8 strings, each after its length: {error}") from error
 

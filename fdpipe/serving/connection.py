@@ -9,6 +9,11 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+_FRAMING = 8
+"""What is sent may be so many times as large as the body in it: chunks have sizes of their own."""
+
+_REFUSAL = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
+
 _SMALL_BYTES = 65_536
 """A larger body is not copied to stand behind its head."""
 
@@ -18,10 +23,15 @@ class Limits:
     """Of a listener: so many `connections` at once; of a request so many bytes before its body, and in all, with what frames
     its chunks; so many seconds until its head is there, and until a caller has taken some of an answer."""
 
-    connections: int = 2048
+    connections: int = 1024
     head_bytes: int = 65_536
     message_bytes: int = 2**30
     seconds: float = 10.0
+
+    @classmethod
+    def of(cls, max_body_bytes: int) -> "Limits":
+        """Where a body has so many bytes at most."""
+        return cls(message_bytes=cls.head_bytes + _FRAMING * max_body_bytes)
 
 
 class Connection(HttpToolsProtocol):
@@ -89,14 +99,13 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, status: bytes, text: bytes) -> None:
         body = b'{"error":"%s"}' % text
-        head = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
-        self.transport.write(head % (status, len(body)) + body)
+        self.transport.write(_REFUSAL % (status, len(body)) + body)
         self.transport.close()
 
 
 class Together:
-    """A transport that holds the head of an answer back until its body is written, or everything else that is ready on the event
-    loop has run: one system call less, and the caller wakes once."""
+    """A transport that holds the head of an answer back until its body is written, or everything else that is ready on the
+    event loop has run: one system call less, and the caller wakes once."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport

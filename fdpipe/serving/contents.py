@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from fdpipe.artifacts import TensorSpec
-from fdpipe.serving import codec
+from fdpipe.serving import codec, media
 from fdpipe.serving.refusal import Refusal
 
 FIELDS = {
@@ -58,7 +58,8 @@ def _field(contents: Any, spec: TensorSpec, datatype: str) -> str:  # noqa: ANN4
 
 
 def _texts(values: list[bytes], spec: TensorSpec) -> list[str]:
+    read = media.reader(spec)
     try:
-        return [one.decode() for one in values]
+        return [read(one) for one in values]
     except UnicodeDecodeError as error:
         raise Refusal(f"input {spec.name!r} has a string that is no UTF-8: {error}") from error

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from fdpipe.interfaces import Exchange, Probe
 from fdpipe.serving.call import Call
+from fdpipe.serving.refusal import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +34,15 @@ class Figures:
     def end(self, call: Call) -> None:
         """It has ended, as the call says; a status of 0 is that of a caller who has gone."""
         self.in_flight -= 1
-        self._ended.append(_exchange(call))
         self._held += call.held_bytes
+        self._keep(_exchange(call))
+
+    def refuse(self, protocol: str, refusal: Refusal) -> None:
+        """A request was refused before anything was done with it."""
+        self._keep(Exchange(protocol=protocol, status=refusal.status, seconds=0.0, error=refusal.kind))
+
+    def _keep(self, exchange: Exchange) -> None:
+        self._ended.append(exchange)
         if len(self._ended) >= MOST or self._held > MOST_BYTES:
             self.tell()
         elif self._timer is None:
@@ -62,5 +70,5 @@ def _exchange(call: Call) -> Exchange:
         return Exchange(protocol=call.protocol, status=status, seconds=seconds, error=error)
     return Exchange(
         protocol=call.protocol, status=status, seconds=seconds, error=error, records=found.records, tensors=found.tensors,
-        answers=found.answers,
+        answers=found.answers, cache=call.cache,
     )  # fmt: skip

@@ -2,8 +2,10 @@
 
 import asyncio
 import functools
+import logging
 import os
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,15 +13,15 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from fdpipe.serving.connection import Connection, Limits
+from fdpipe.serving.tls import Tls
+
+log = logging.getLogger(__name__)
 
 PORT = "FDPIPE_SERVICE_PORT"
 HOST = "FDPIPE_SERVICE_HOST"
 
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
-
-_FRAMING = 8
-"""What is sent may be so many times as large as the body in it: chunks have sizes of their own."""
 
 _KEEP_ALIVE_S = 65
 """Without a request; load balancers mostly end theirs after a minute, and who ends it first never loses a request."""
@@ -47,15 +49,14 @@ class _Guest(uvicorn.Server):
             now = asyncio.get_running_loop().time()
             for one in list(self.server_state.connections):
                 if isinstance(one, Connection):
-                    one.look(now)
+                    _look(one, now)
         return await super().on_tick(counter)
 
 
 class Listener:
     """The second port, from `start` to `stop`. Several workers may listen on it, and the kernel hands each its connections."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
-        limits = Limits(message_bytes=Limits.head_bytes + _FRAMING * max_body_bytes)
+    def __init__(self, app: ASGIApp, limits: Limits, tls: Tls | None = None) -> None:
         self.server = _Guest(
             uvicorn.Config(
                 app,
@@ -69,6 +70,10 @@ class Listener:
                 proxy_headers=False,
                 lifespan="off",
                 timeout_keep_alive=_KEEP_ALIVE_S,
+                ssl_certfile=tls.certificate if tls else None,
+                ssl_keyfile=tls.key if tls else None,
+                ssl_ca_certs=str(tls.client_ca) if tls and tls.client_ca else None,
+                ssl_cert_reqs=ssl.CERT_REQUIRED if tls and tls.client_ca else ssl.CERT_NONE,
             )
         )
         self.task: asyncio.Task[None] | None = None
@@ -82,6 +87,14 @@ class Listener:
         if self.task is not None:
             self.server.should_exit = True
             await self.task
+
+
+def _look(connection: Connection, now: float) -> None:
+    """An error here would end uvicorn's server, and with it everybody else's connections."""
+    try:
+        connection.look(now)
+    except Exception:
+        log.exception("a connection could not be looked after")
 
 
 def listening_socket(host: str, port: int) -> socket.socket:

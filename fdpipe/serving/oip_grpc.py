@@ -11,16 +11,16 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from fdpipe import __version__
+from fdpipe import __version__, open_inference
 from fdpipe.artifacts import TensorSpec
-from fdpipe.serving import codec, open_inference, wishes
+from fdpipe.serving import codec, wishes
 from fdpipe.serving.call import Call
 from fdpipe.serving.figures import Figures
 from fdpipe.serving.oip_grpc_reply import Writer
 from fdpipe.serving.oip_grpc_request import Reader
 from fdpipe.serving.predictor import Predictor
 from fdpipe.serving.refusal import Refusal
-from fdpipe.serving.statuses import Admit, Metadata, refuse
+from fdpipe.serving.statuses import Metadata, Vet, refuse
 
 log = logging.getLogger(__name__)
 
@@ -33,18 +33,18 @@ _DEFECT = Refusal("the request could not be answered: the service's log has the 
 
 
 class Methods:
-    """What gRPC asks for the handler of a call. `admit`, where there is one, sees each request's metadata first."""
+    """What gRPC asks for the handler of a call. `vet`, where there is one, sees each request's metadata first."""
 
-    def __init__(self, predictor: Predictor, figures: Figures, admit: Admit | None = None) -> None:
-        self._predictor, self._figures, self._admit = predictor, figures, admit
+    def __init__(self, predictor: Predictor, figures: Figures, vet: Vet | None = None) -> None:
+        self._predictor, self._figures, self._vet = predictor, figures, vet
         self._manifest = manifest = predictor.manifest
         self._reader, self._writer = Reader(manifest.model, manifest.inputs, manifest.answers), Writer(manifest.model)
         self._trailing: Metadata = ((RELEASE, manifest.digest),)
-        self._reads_metadata = admit is not None or manifest.traffic.cache_mib > 0
+        self._reads_metadata = vet is not None or manifest.traffic.cache_mib > 0
         self._handlers = {
             f"{_PREFIX}ModelInfer": grpc.unary_unary_rpc_method_handler(self.infer),
-            f"{_PREFIX}ServerLive": self._plain("ServerLive", self.server_live),
-            f"{_PREFIX}ServerReady": self._plain("ServerReady", self.server_ready),
+            f"{_PREFIX}ServerLive": self._plain("ServerLive", self.server_live, vetted=False),
+            f"{_PREFIX}ServerReady": self._plain("ServerReady", self.server_ready, vetted=False),
             f"{_PREFIX}ModelReady": self._plain("ModelReady", self.model_ready),
             f"{_PREFIX}ServerMetadata": self._plain("ServerMetadata", self.server_metadata),
             f"{_PREFIX}ModelMetadata": self._plain("ModelMetadata", self.model_metadata),
@@ -64,6 +64,7 @@ class Methods:
         try:
             if self._reads_metadata:
                 self._heed(context.invocation_metadata(), call)
+            self._predictor.admit(call.deadline)
             question, records = self._reader.read(raw)
             if question.timeout_us:
                 wishes.hurry(call, question.timeout_us / 1e6)
@@ -115,20 +116,21 @@ class Methods:
         return own if callers is None or callers > own else callers
 
     def _heed(self, metadata: Metadata, call: Call) -> None:
-        if self._admit is not None:
-            self._admit(metadata)
+        if self._vet is not None:
+            self._vet(metadata)
         for name, value in metadata:
             if name == "cache-control" and isinstance(value, str):
                 call.fresh = call.fresh or "no-cache" in value.lower() or "no-store" in value.lower()
 
-    def _plain(self, method: str, work: Callable[[Any], dict[str, Any]]) -> grpc.RpcMethodHandler:
+    def _plain(self, method: str, work: Callable[[Any], dict[str, Any]], *, vetted: bool = True) -> grpc.RpcMethodHandler:
         """One that asks nothing of the model, and is not counted."""
+        vet = self._vet if vetted else None
         asked, answered = open_inference.message(f"{method}Request"), open_inference.message(f"{method}Response")
 
         async def handle(raw: bytes, context: grpc.aio.ServicerContext) -> bytes:
             try:
-                if self._admit is not None:
-                    self._admit(context.invocation_metadata())
+                if vet is not None:
+                    vet(context.invocation_metadata())
                 reply = answered(**work(_parsed(asked, raw))).SerializeToString()
             except Exception as error:
                 await refuse(context, _told(error), self._trailing)

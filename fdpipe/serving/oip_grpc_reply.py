@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from fdpipe import open_inference
 from fdpipe.arrays import Batch
 from fdpipe.artifacts import ModelRef
-from fdpipe.serving import codec, contents, open_inference
+from fdpipe.serving import codec, contents
 from fdpipe.serving.oip_grpc_request import Question
 
 _Response = open_inference.message("ModelInferResponse")

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 
+from fdpipe import open_inference
 from fdpipe.artifacts import ModelRef, TensorSpec
-from fdpipe.serving import codec, contents, open_inference
+from fdpipe.serving import codec, contents
 from fdpipe.serving.refusal import Refusal
 
 Raw = Sequence[bytes | memoryview]
@@ -112,7 +113,7 @@ class Reader:
         shape = list(tensor.shape)
         if raw is None:
             return contents.read(tensor.contents, spec, shape, tensor.datatype)
-        if tensor.HasField("contents"):
+        if tensor.contents.ListFields():  # MLServer's client sends empty ones
             raise Refusal(f"input {spec.name!r} has contents, and raw_input_contents has it, too: send it once")
         return codec.from_bytes(raw, spec, shape, tensor.datatype)
 

@@ -7,22 +7,28 @@ from fdpipe.arrays import Batch
 from fdpipe.artifacts import Manifest
 from fdpipe.errors import OriginalLost, StageError
 from fdpipe.interfaces import Engine, Processor, Runtime
+from fdpipe.serving import media
 from fdpipe.serving.batcher import Batcher
+from fdpipe.serving.cache import Cache
 from fdpipe.serving.call import Call, Prediction
 from fdpipe.serving.refusal import Refusal
+from fdpipe.serving.shared import Shared
 
 log = logging.getLogger(__name__)
 
 
 class Predictor:
-    """The release. Once opened it answers records: those of several requests together, where the release is batchable."""
+    """The release. Once opened it answers records: those of several requests together, where the release is batchable. Where
+    answers are kept, they are `shared`, if that is given."""
 
-    def __init__(self, manifest: Manifest) -> None:
-        self.manifest = manifest
+    def __init__(self, manifest: Manifest, shared: Shared | None = None) -> None:
         self.processor: Processor = workers.build_spec(manifest.processor)
+        self.manifest = media.described(manifest, self.processor)
         self.runtime: Runtime = workers.build_spec(manifest.runtime)
         self.engine: Engine | None = None
         self._batcher = Batcher(self._computed, manifest.traffic, batchable=manifest.batchable)
+        mib = manifest.traffic.cache_mib
+        self._cache = Cache(self._batcher.predict, manifest.digest, mib, shared) if mib else None
 
     def open(self) -> None:
         """Load the model with exactly the session settings that were measured."""
@@ -35,11 +41,19 @@ class Predictor:
             self.engine.close()
             self.engine = None
 
+    def admit(self, deadline: float) -> None:
+        """`Refusal` where a request that has just come would not be answered by the deadline; kept answers take no time."""
+        if not self.manifest.traffic.cache_mib:
+            self._batcher.admit(deadline)
+
     async def predict(self, records: Batch, call: Call) -> Prediction:
         """The answers to checked records, noted in the call; `Refusal` for what the processor does not take."""
         if self.engine is None:
             raise Refusal("the model is not loaded", status=503, kind="not_ready")
-        call.prediction = await self._batcher.predict(records, call.deadline)
+        if self._cache is not None:
+            call.prediction = await self._cache.predict(records, call)
+        else:
+            call.prediction = await self._batcher.predict(records, call.deadline)
         return call.prediction
 
     def _computed(self, records: Batch) -> Prediction:

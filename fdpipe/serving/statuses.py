@@ -25,7 +25,7 @@ STATUSES = {
 }
 """HTTP's statuses → gRPC's; what is not here is an INTERNAL one."""
 
-Admit = Callable[[Metadata], None]
+Vet = Callable[[Metadata], None]
 """Lets a request with this metadata through, or raises `Refusal`."""
 
 RETRY_AFTER, PUSHBACK = "retry-after", "grpc-retry-pushback-ms"

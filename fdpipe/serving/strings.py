@@ -1,7 +1,7 @@
 """Strings as bytes: each in UTF-8 after its length in four little-endian bytes, as the Open Inference Protocol has BYTES."""
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 def joined(texts: Iterable[str]) -> bytes:
@@ -10,8 +10,8 @@ def joined(texts: Iterable[str]) -> bytes:
     return b"".join([part for piece in pieces for part in (struct.pack("<I", len(piece)), piece)])
 
 
-def split(raw: bytes) -> list[str]:
-    """The strings again; `ValueError` for bytes that are none."""
+def split(raw: bytes, read: Callable[[bytes], str] = bytes.decode) -> list[str]:
+    """The strings again, each read so; `ValueError` for bytes that are none."""
     texts: list[str] = []
     at = 0
     while at < len(raw):
@@ -21,5 +21,5 @@ def split(raw: bytes) -> list[str]:
         at += 4 + length
         if at > len(raw):
             raise ValueError("it ends inside a string")
-        texts.append(raw[at - length : at].decode())
+        texts.append(read(raw[at - length : at]))
     return texts

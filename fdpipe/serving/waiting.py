@@ -1,4 +1,4 @@
-"""The line in which requests wait for the model: those that can be joined stand together, and the earliest deadline is first."""
+"""The line in which requests wait for the model: those that can be joined stand together, the earliest deadline is first."""
 
 import asyncio
 from collections import deque

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fdpipe import shipment, workers
+from fdpipe import shipment, sizing, workers
+from fdpipe.access import EVERYONE
 from fdpipe.arrays import Batch, rows_in, save_arrays
 from fdpipe.artifacts import (
     GOLDEN_ANSWER,
@@ -29,7 +30,7 @@ from fdpipe.artifacts import (
     Verdict,
     WorkerSpec,
 )
-from fdpipe.content import fingerprint, to_json
+from fdpipe.content import fingerprint, from_json, to_json
 from fdpipe.errors import StageError
 from fdpipe.interfaces import Monitor, Processor, Runtime
 from fdpipe.plan import Plan
@@ -39,8 +40,8 @@ from fdpipe.store import stage
 
 SERVING = "fdpipe.serving"
 SERVE_TIME = (
-    "bentoml", "grpcio", "grpcio-health-checking", "grpcio-reflection", "httptools", "msgspec", "numpy", "prometheus-client",
-    "protobuf", "psutil", "pydantic", "starlette", "uvicorn", "uvloop",
+    "bentoml", "cachetools", "grpcio", "grpcio-health-checking", "grpcio-reflection", "httptools", "msgspec", "numpy",
+    "prometheus-client", "protobuf", "psutil", "purgatory", "pydantic", "redis", "starlette", "uvicorn", "uvloop",
 )  # fmt: skip
 """The distributions that the serving code itself uses; the workers add theirs."""
 
@@ -70,6 +71,7 @@ class ReleaseOrder:
     timeout_s: float
     max_body_mib: float
     golden_requests: int
+    sizes: sizing.Wishes = sizing.Wishes()
     code: str
     requirements: Mapping[str, str]
 
@@ -88,6 +90,7 @@ def order(plan: Plan, trial: Trial, baseline: Baseline) -> ReleaseOrder:
         timeout_s=plan.service.timeout_s,
         max_body_mib=plan.service.max_body_mib,
         golden_requests=plan.service.golden_requests,
+        sizes=sizing.Wishes.of(plan.service),
         code=shipment.source_digest(shipment.reached([SERVING])),
         requirements=shipment.pinned([*SERVE_TIME, *packages]),
     )
@@ -105,7 +108,7 @@ def package(
     verdict: Verdict,
 ) -> Release:
     """The Bento in `folder`. Its digest covers all that decides an answer: the model's bytes, the processor, the runtime,
-    the session, the code and the versions; not the evidence, which holds timings."""
+    the session, the sizes, the code and the versions; not the evidence, which holds timings."""
     if chosen.artifact is None or (chosen.evaluation is None and not chosen.unmeasured):
         raise StageError(f"{chosen.candidate.name} has no model to ship: {chosen.reason}")
     context = folder / "context"
@@ -114,10 +117,12 @@ def package(
     code = _carry(order, baseline.processor, chosen.artifact, context)
     artifact = _copy_model(chosen.artifact, release / "model")
     processor = _copy_files(baseline.processor, release / "processor")
-    batchable = not _marked(Mark.UNBATCHABLE, chosen, verdict)
+    batchable = is_batchable(chosen, verdict)
     golden = golden_rows(order.golden_requests, order.runtime, model, baseline, chosen, data, batchable)
     manifest = _manifest(order, model, baseline, processor, chosen, artifact, golden, data)
-    manifest = replace(manifest, batchable=batchable)
+    traffic = sizing.traffic(order.sizes, measured, chosen.candidate, batchable=batchable)
+    manifest = replace(manifest, batchable=batchable, traffic=traffic)
+    manifest = from_json(to_json(manifest, release), Manifest, release)  # as the service will read it, and compare its digest
     manifest = replace(manifest, digest=fingerprint(manifest, code))
     save_arrays(release / "golden.npz", golden)
     (release / "release.json").write_bytes(to_json(manifest, release))
@@ -178,9 +183,9 @@ def _copy_files(processor: WorkerSpec, target: Path) -> WorkerSpec:
     return replace(processor, folder=target)
 
 
-def _marked(mark: Mark, chosen: Trial, verdict: Verdict) -> bool:
-    """Whether a check let the candidate through with this mark."""
-    return any(one.mark is mark for one in verdict.of(chosen.candidate.name))
+def is_batchable(chosen: Trial, verdict: Verdict) -> bool:
+    """Whether rows of several requests may be computed together: no check let it through with the mark against that."""
+    return all(one.mark is not Mark.UNBATCHABLE for one in verdict.of(chosen.candidate.name))
 
 
 def _manifest(
@@ -265,7 +270,8 @@ def _build(folder: Path, context: Path, manifest: Manifest, order: ReleaseOrder)
         "version": version,
         "build_ctx": str(context),
     }
-    environment = os.environ | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = os.environ | EVERYONE.environment()  # the build imports the service
+    environment |= {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true", "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-c", _BUILD, msgspec.json.encode(settings).decode()]
     try:
         done = subprocess.run(

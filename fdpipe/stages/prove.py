@@ -2,13 +2,15 @@
 
 import tempfile
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fdpipe import bento, progress
-from fdpipe.artifacts import PORTS, Measured, Proof, Release
-from fdpipe.conformance import golden
-from fdpipe.errors import DeploymentError
+from fdpipe import bento, progress, sizing
+from fdpipe.artifacts import PORTS, Candidate, Measured, Proof, Release
+from fdpipe.conformance import golden, kit
+from fdpipe.conformance.subject import Place
+from fdpipe.errors import DeploymentError, SourceError
 from fdpipe.home import home
 from fdpipe.load import promise
 from fdpipe.store import stage
@@ -45,10 +47,15 @@ def prove(folder: Path, release: Release, wanted: promise.Wanted = NOTHING) -> P
     raise DeploymentError(f"ports were taken {_ATTEMPTS} times while the service started on them: run again")
 
 
-def wanted(service: "ServiceSettings", measured: Measured, candidate: str) -> promise.Wanted:
+def wanted(service: "ServiceSettings", measured: Measured, candidate: Candidate, *, batchable: bool) -> promise.Wanted:
     """What a release of this candidate is asked for: what the benchmark promised, and the limits of the service's settings."""
-    promised = promise.promised_ms(measured, candidate)
-    return promise.Wanted(promised_ms=promised, p99_ms=service.p99_ms, requests_per_s=service.requests_per_s)
+    traffic = sizing.traffic(sizing.Wishes.of(service), measured, candidate, batchable=batchable)
+    return promise.Wanted(
+        promised_ms=promise.promised_ms(measured, candidate.name),
+        expected=sizing.expected(traffic, measured, candidate.name),
+        p99_ms=service.p99_ms,
+        requests_per_s=service.requests_per_s,
+    )
 
 
 def not_run(release: Release, reason: str) -> Proof:
@@ -58,7 +65,10 @@ def not_run(release: Release, reason: str) -> Proof:
 
 def address(release: Release, host: str, port: int) -> golden.Address:
     """Where a release's service, started on this port, is asked."""
-    return golden.Address(api=bento.url(host, port), open_inference=bento.url(host, port + 1), model=release.model.name)
+    api, open_inference, over_grpc = (bento.url(host, one) for one in range(port, port + PORTS))
+    return golden.Address(
+        api=api, open_inference=open_inference, model=release.model.name, grpc=over_grpc.removeprefix("http://")
+    )
 
 
 def _ask(log: Path, release: Release, port: int, wanted: promise.Wanted) -> Proof:
@@ -77,12 +87,27 @@ def _ask(log: Path, release: Release, port: int, wanted: promise.Wanted) -> Proo
             started.wait_ready(READY_S)
             at = address(release, HOST, port)
             heard = golden.ask(release.golden, at)
+            violated = "" if heard.wrong else _violated(release, at)
             kept = promise.Kept() if heard.wrong else promise.ask(release.golden, at.open_inference, at.model, wanted)
         finally:
             started.stop(DRAIN_S)
     if kept.note:
         progress.note(kept.note)
-    return _proof(release, heard, kept, wanted)
+    return _proof(release, heard, replace(kept, refused="; ".join(filter(None, (violated, kept.refused)))), wanted)
+
+
+def _violated(release: Release, at: golden.Address) -> str:
+    """In what the service does not keep to its protocols, by the conformance kit's quick form; empty where it keeps to all
+    that it speaks."""
+    place = Place(url=at.open_inference, model=at.model, grpc=at.grpc, golden=release.golden)
+    try:
+        violations = kit.quick(place).violations
+    except SourceError as error:
+        return str(error)
+    if not violations:
+        return ""
+    first = violations[0]
+    return f"the service violates {len(violations)} checks of `fdpipe conformance`, first of all {first.check}: {first.told}"
 
 
 def _proof(release: Release, heard: golden.Heard, kept: promise.Kept, wanted: promise.Wanted) -> Proof:
@@ -98,6 +123,8 @@ def _proof(release: Release, heard: golden.Heard, kept: promise.Kept, wanted: pr
         loads=kept.loads,
         promised_ms=wanted.promised_ms,
         bare_ms=kept.bare_ms,
+        expected=wanted.expected,
+        told=promise.told(kept, wanted),
         note=kept.note,
         refused=kept.refused,
     )

@@ -6,7 +6,7 @@ from fdpipe import progress
 from fdpipe.artifacts import Candidate, Trial
 from fdpipe.clock import Clock
 from fdpipe.errors import StageError
-from fdpipe.interfaces import Foreseeing, Runtime
+from fdpipe.interfaces import Demanding, Foreseeing, Runtime
 from fdpipe.plan import Plan
 from fdpipe.space import Space
 from fdpipe.stages.survey import survey
@@ -21,6 +21,9 @@ def search(plan: Plan, runtimes: Mapping[str, Runtime], store: Store, given: Giv
     space = space_of(plan, runtimes, given.baseline.artifact, survey(store, given.baseline.artifact))
     clock = Clock(budget=plan.budget)
     trials = baselines(plan, runtimes, space, store, given, call, clock)
+    if foregone := out_of_reach(plan, trials[0]):
+        progress.note(f"nothing else is tried: {foregone}")
+        return trials
     while proposals := plan.search.propose(space, trials):
         proposal = clock.next_of(proposals)
         reason = clock.spent(len(trials), proposals)
@@ -31,6 +34,15 @@ def search(plan: Plan, runtimes: Mapping[str, Runtime], store: Store, given: Giv
         place = clock.place(len(trials), proposals, expected)
         trials.append(call(Attempt(proposal.candidate, proposal.why, place, clock), store, plan, given, trials))
     return trials
+
+
+def out_of_reach(plan: Plan, baseline: Trial) -> str:
+    """Why the gate refuses whatever the search may find; empty where it need not."""
+    if baseline.evaluation is None:
+        return ""
+    demanding = [check for check in plan.gate.values() if isinstance(check, Demanding)]
+    reasons = [check.out_of_reach(baseline.evaluation.reference, plan.metric) for check in demanding]
+    return next((reason for reason in reasons if reason), "")
 
 
 def baselines(

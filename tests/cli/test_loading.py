@@ -128,10 +128,16 @@ def test_what_cannot_be_done_is_one_line(words: tuple[str, ...], code: int, text
 
 
 def test_what_a_load_uses_is_taken(address: str, bodies: str, tmp_path: Path) -> None:
+    """However late the sender is on a busy machine."""
     recorded = tmp_path / "recorded.jsonl"
     recorded.write_text('{"time": 0, "body": "a"}\n{"time": 0.1, "body": "b"}\n')
-    assert fdpipe("load", address, "--replay", str(recorded), "--speed", "2", "--timeout", "5")[0] == Exit.DONE
-    assert fdpipe("load", address, "--requests", bodies, "-r", "20", "--seconds", "0.2", "--seed", "1")[0] == Exit.DONE
+    for words in (
+        ("--replay", str(recorded), "--speed", "2", "--timeout", "5"),
+        ("--requests", bodies, "-r", "20", "--seconds", "0.2", "--seed", "1"),
+    ):
+        code, out, _ = fdpipe("load", address, *words)
+        assert code in (Exit.DONE, Exit.INCONCLUSIVE)
+        assert "succeeded" in out
 
 
 @pytest.mark.parametrize("command", ["load", "slo"])

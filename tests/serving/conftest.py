@@ -14,8 +14,9 @@ import httpx
 import pytest
 
 from fdpipe.artifacts import Release
+from fdpipe.serving.figures import EVERY_S
 from fdpipe.store import LocalStore
-from tests.serving import tiny
+from tests.serving import raw, tiny
 from tests.tiny.release import free_triple
 
 FORBIDDEN = ("mlflow", "prefect", "hydra", "omegaconf", "pandas", "sklearn", "onnx", "skl2onnx")
@@ -54,7 +55,8 @@ class Served:
         return f"http://127.0.0.1:{self.port + 1}"
 
     def metrics(self) -> dict[str, float]:
-        """Our figures, by the sample as it is written."""
+        """Our figures, by the sample as it is written, once the monitors have been told of every request."""
+        time.sleep(2 * EVERY_S)
         lines = httpx.get(f"{self.api}/metrics").text.splitlines()
         ours = (line.rpartition(" ") for line in lines if line.startswith("fdpipe_"))
         return {name: float(figure) for name, _, figure in ours}
@@ -128,4 +130,20 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The one of every datatype."""
     folder = tmp_path_factory.mktemp("echo")
     with serving(tiny.echo(folder / "made"), folder) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The one of images."""
+    folder = tmp_path_factory.mktemp("pictures")
+    with serving(raw.pictures(folder / "made"), folder) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def sentences(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The one of texts."""
+    folder = tmp_path_factory.mktemp("sentences")
+    with serving(raw.sentences(folder / "made"), folder) as served:
         yield served

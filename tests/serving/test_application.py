@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import httpx
 import pytest
+from starlette.types import Message
 
 from fdpipe.interfaces import Exchange, Probe
 from fdpipe.serving.application import Application, Handler, Route
@@ -153,6 +154,93 @@ def test_bodies_of_another_kind(header: str, says: str) -> None:
 
     reply = asyncio.run(call())
     assert (reply.status_code, reply.json()) == (415, {"error": says})
+
+
+def test_who_is_not_admitted_is_refused_before_the_body_is_read() -> None:
+    seen = Seen()
+
+    def nobody(deadline: float) -> None:
+        raise Refusal("later", status=503, kind="overloaded", retry_after_s=7)
+
+    async def call() -> httpx.Response:
+        route = Route(method="POST", path="/v2/echo", protocol="oip_rest", handle=echo)
+        figures = Figures([seen])
+        app = Application([route, replace(route, method="GET")], LIMITED, figures, nobody)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://x") as client:
+            assert (await client.get("/v2/echo")).status_code == 200
+            await client.post("/v2/echo", content=never())
+            reply = await client.post("/v2/echo", content=never())
+        figures.tell()
+        return reply
+
+    async def never() -> AsyncIterator[bytes]:
+        raise AssertionError("the body was read")
+        yield b""
+
+    reply = asyncio.run(call())
+    assert (reply.status_code, reply.json(), reply.headers["retry-after"]) == (503, {"error": "later"}, "7")
+    assert [(one.protocol, one.status, one.error) for one in seen.exchanges] == [("oip_rest", 503, "overloaded")] * 2
+
+
+def test_a_caller_who_leaves_while_the_answer_is_made_ends_its_making() -> None:
+    seen = Seen()
+    ended: list[str] = []
+
+    async def makes(asked: Asked) -> Reply:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("ended")
+        raise AssertionError
+
+    async def call() -> None:
+        figures = Figures([seen])
+        route = Route(method="POST", path="/v2/makes", protocol="oip_rest", handle=makes)
+        messages: list[Message] = [{"type": "http.disconnect"}, {"type": "http.request", "body": b"x", "more_body": False}]
+        statuses: list[int] = []
+
+        async def receive() -> Message:
+            return messages.pop()
+
+        async def send(message: Message) -> None:
+            statuses.append(message.get("status", 0))
+
+        app = Application([route], LIMITED, figures)
+        await app({"type": "http", "method": "POST", "path": "/v2/makes", "headers": []}, receive, send)
+        assert statuses == [499, 0]
+        figures.tell()
+
+    asyncio.run(call())
+    assert ended == ["ended"]
+    assert seen.exchanges[0].error == "disconnected"
+    assert seen.in_flight == 0
+
+
+def test_a_cancellation_from_elsewhere_stays_one() -> None:
+    seen = Seen()
+
+    async def makes(asked: Asked) -> Reply:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: object) -> None:
+        raise AssertionError
+
+    async def call() -> None:
+        figures = Figures([seen])
+        app = Application([Route(method="POST", path="/", protocol="oip_rest", handle=makes)], LIMITED, figures)
+        task = asyncio.create_task(app({"type": "http", "method": "POST", "path": "/", "headers": []}, receive, send))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        figures.tell()
+
+    asyncio.run(call())
+    assert seen.exchanges[0].status == 499
 
 
 def test_a_caller_who_leaves() -> None:

@@ -288,8 +288,10 @@ def test_a_caller_who_leaves_costs_the_others_nothing() -> None:
     compute = Doubles(gate=threading.Event())
 
     async def work(batcher: Batcher) -> None:
-        under_way, waits, stays = (asyncio.create_task(ask(batcher, one)) for one in (1, 2, 3))
+        under_way = asyncio.create_task(ask(batcher, 1))
         await until(lambda: compute.calls == [1])
+        waits, stays = (asyncio.create_task(ask(batcher, one)) for one in (2, 3))
+        await asyncio.sleep(0)
         under_way.cancel()
         waits.cancel()
         await asyncio.sleep(0)

@@ -35,7 +35,9 @@ class Picky:
         return Prediction(records=records, tensors=records, answers={"y": 2 * records["x"]})
 
 
-@given(values=st.lists(st.tuples(st.integers(0, 20), st.integers(1, 3)), min_size=1, max_size=20), bad=st.sets(st.integers(0, 20)))
+@given(
+    values=st.lists(st.tuples(st.integers(0, 20), st.integers(1, 3)), min_size=1, max_size=20), bad=st.sets(st.integers(0, 20))
+)
 def test_all_but_the_bad_are_answered(values: list[tuple[int, int]], bad: set[int]) -> None:
     found = computed(Picky(bad), [waiting(*one) for one in values])
     assert [isinstance(one, ValueError) for one in found] == [value in bad for value, _ in values]

@@ -256,3 +256,13 @@ def test_a_client_is_told(client: InferenceServerClient) -> None:
         match=r"\[404\] there is nothing at GET /v2/models/other: this is the model 'digits', version '7'",
     ):
         client.get_model_metadata("other")
+
+
+@pytest.mark.parametrize("own_port", [True, False])
+def test_a_caller_who_waits_no_longer(digits: Served, own_port: bool) -> None:
+    url = f"{digits.oip if own_port else digits.api}/v2/models/digits/infer"
+    reply = httpx.post(url, json={"inputs": [_tensor()], "parameters": {"timeout": 1}})
+    assert reply.status_code in (503, 504)  # refused at once, or when its time is up
+    assert list(reply.json()) == ["error"]
+    body = {"inputs": [_tensor()], "parameters": {"timeout": 5_000_000}}
+    assert httpx.post(url, json=body, headers={"X-Request-Timeout-Ms": "5000"}).status_code == 200

@@ -9,8 +9,9 @@ import pytest
 from google.protobuf import descriptor_pb2
 from tritonclient.grpc import service_pb2
 
+from fdpipe import open_inference
 from fdpipe.artifacts import ModelRef, TensorSpec
-from fdpipe.serving import codec, contents, open_inference
+from fdpipe.serving import codec, contents
 from fdpipe.serving.oip_grpc_reply import Writer
 from fdpipe.serving.oip_grpc_request import Question, Reader, taken_apart
 from fdpipe.serving.refusal import Refusal
@@ -46,7 +47,7 @@ def read(reader: Reader, made: service_pb2.ModelInferRequest) -> tuple[Question,
 
 def test_the_messages_are_those_of_the_proto(tmp_path: Path) -> None:
     protoc = pytest.importorskip("grpc_tools.protoc", reason="protobuf's compiler is not installed: pip install grpcio-tools")
-    folder, found = Path(open_inference.__file__).parent, tmp_path / "found"
+    folder, found = Path(open_inference.__file__).parent / "serving", tmp_path / "found"
     assert protoc.main(["", f"-I{folder}", f"--descriptor_set_out={found}", open_inference.FILE]) == 0
     (file,) = descriptor_pb2.FileDescriptorSet.FromString(found.read_bytes()).file
     assert file == open_inference.described()
@@ -259,3 +260,12 @@ def test_reply(name: str, as_bytes: bool) -> None:
         assert list(found.outputs[-1].contents.bytes_contents) == (
             [] if as_bytes or outputs[-1] != "z" else [b"a", "ß".encode()]
         )
+
+
+def test_empty_contents_beside_bytes_are_none(reader: Reader) -> None:
+    """As MLServer's client sends them."""
+    made = request()
+    for tensor in made.inputs:
+        tensor.contents.SetInParent()
+    _, arrays = read(reader, made)
+    np.testing.assert_array_equal(arrays["a"], A)

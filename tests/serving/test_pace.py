@@ -30,9 +30,7 @@ def test_the_first_call_tells_where_nothing_was_measured() -> None:
     assert (pace.is_known, pace.ms(1)) == (True, 50.0)
 
 
-@given(
-    call_ms=st.floats(0.01, 100), row_ms=st.floats(0, 10), requests=st.integers(1, 20), gap_share=st.floats(0, 3)
-)
+@given(call_ms=st.floats(0.01, 100), row_ms=st.floats(0, 10), requests=st.integers(1, 20), gap_share=st.floats(0, 3))
 def test_patience_is_where_waiting_and_not_waiting_cost_the_same(
     call_ms: float, row_ms: float, requests: int, gap_share: float
 ) -> None:

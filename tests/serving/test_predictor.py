@@ -11,7 +11,7 @@ import pytest
 
 from fdpipe import workers
 from fdpipe.arrays import Batch
-from fdpipe.artifacts import Manifest
+from fdpipe.artifacts import Manifest, TensorSpec
 from fdpipe.errors import OriginalLost, StageError
 from fdpipe.serving import oip
 from fdpipe.serving.application import Application
@@ -35,6 +35,7 @@ def manifest(tmp_path: Path) -> Manifest:
         processor=workers.spec("processor", FakeProcessor()),
         runtime=workers.spec("runtime", FakeRuntime()),
         inputs=INPUTS,
+        answers=(TensorSpec(name="probabilities", dtype="float32", shape=("rows", 3)),),
     )
 
 

@@ -54,7 +54,7 @@ def test_health(digits: Served) -> None:
         assert httpx.get(digits.api + path).status_code == 200
     for path in ("/v2", "/v2/health/live", "/v2/health/ready"):
         assert httpx.get(digits.oip + path).status_code == 200
-    assert httpx.get(f"{digits.oip}/predict").status_code == 404
+    assert httpx.get(f"{digits.oip}/docs.json").status_code == 404
 
 
 def test_the_second_port_does_not_wait_for_acknowledgements() -> None:

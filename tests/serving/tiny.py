@@ -37,8 +37,10 @@ from fdpipe.machine import describe_machine
 from fdpipe.monitor.host import Host
 from fdpipe.monitor.model import Model
 from fdpipe.monitor.service import Service
+from fdpipe.processor.image import Image
 from fdpipe.processor.none import Plain
 from fdpipe.processor.tabular import Tabular
+from fdpipe.processor.text import Text
 from fdpipe.runtime.onnxruntime import OnnxRuntime
 from fdpipe.stages.package import SERVE_TIME, SERVING, ReleaseOrder, package
 from fdpipe.store import LocalStore
@@ -84,8 +86,8 @@ def digits(folder: Path, *, seed: int = 0, bias: float = 0.0) -> Pieces:
     graph = helper.make_graph(nodes, "digits", [value("x", TensorProto.FLOAT, ["rows", 4])], outputs, [weights, shift])
     inputs = (TensorSpec(name="x", dtype="float32", shape=("rows", 4)),)
     rows = {"x": rng.normal(size=(40, 4)).astype(np.float32)}
-    artifact = _saved(folder, helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), inputs)
-    return _pieces(folder, "digits", artifact, inputs, rows, Plain(), Task.CLASSIFICATION)
+    artifact = saved(folder, helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), inputs)
+    return pieces_of(folder, "digits", artifact, inputs, rows, Plain(), Task.CLASSIFICATION)
 
 
 def prices(folder: Path) -> Pieces:
@@ -111,8 +113,8 @@ def prices(folder: Path) -> Pieces:
     rng = np.random.default_rng(1)
     rows = {AGE: rng.integers(20, 60, 40).astype(float), CITY: rng.choice(CITIES, 40), HEIGHT: rng.uniform(150, 190, 40)}
     rows[AGE][3] = np.nan
-    artifact = _saved(folder, helper.make_model(graph, opset_imports=opsets), specs)
-    return _pieces(folder, "prices", artifact, inputs, rows, Tabular(), Task.REGRESSION)
+    artifact = saved(folder, helper.make_model(graph, opset_imports=opsets), specs)
+    return pieces_of(folder, "prices", artifact, inputs, rows, Tabular(), Task.REGRESSION)
 
 
 def echo(folder: Path) -> Pieces:
@@ -128,7 +130,7 @@ def echo(folder: Path) -> Pieces:
     model = helper.make_model(helper.make_graph(nodes, "echo", given, answered), opset_imports=[helper.make_opsetid("", 17)])
     rng = np.random.default_rng(2)
     rows = {spec.name: anything(rng, spec, 40) for spec in inputs}
-    return _pieces(folder, "echo", _saved(folder, model, inputs), inputs, rows, Plain(), Task.TENSORS)
+    return pieces_of(folder, "echo", saved(folder, model, inputs), inputs, rows, Plain(), Task.TENSORS)
 
 
 def anything(rng: np.random.Generator, spec: TensorSpec, rows: int) -> np.ndarray:
@@ -157,7 +159,8 @@ def asked_directly(pieces: Pieces, records: Batch) -> dict[str, np.ndarray]:
     return processor.finish(engine.run(processor.prepare(records)))
 
 
-def _saved(folder: Path, model: object, inputs: tuple[TensorSpec, ...]) -> Artifact:
+def saved(folder: Path, model: object, inputs: tuple[TensorSpec, ...]) -> Artifact:
+    """The ONNX model as a file."""
     path = folder / "model" / "model.onnx"
     path.parent.mkdir(parents=True)
     model.ir_version = 10  # type: ignore[attr-defined]
@@ -167,27 +170,30 @@ def _saved(folder: Path, model: object, inputs: tuple[TensorSpec, ...]) -> Artif
     )
 
 
-def _pieces(
+def pieces_of(
     folder: Path,
     name: str,
     artifact: Artifact,
     inputs: tuple[TensorSpec, ...],
     rows: Batch,
-    processor: Plain | Tabular,
+    processor: Plain | Tabular | Text | Image,
     task: Task,
 ) -> Pieces:
+    """What the package stage is given of this model, whose rows are `rows`."""
     ref = ModelRef(name=name, version="7", uri=f"models:/{name}/7", digest="0" * 64)
     model = SourceModel(
         ref=ref, flavour="onnx", serialization="onnx", inputs=inputs, outputs=(), columns=isinstance(processor, Tabular),
         path=folder, digest="0" * 64,
     )  # fmt: skip
-    bound = processor.bind(model, artifact.inputs, folder)
+    files = folder / "processor"
+    files.mkdir()
+    bound = processor.bind(model, artifact.inputs, files)
     answers = bound.finish(OnnxRuntime().open(artifact, {}).run(bound.prepare(rows)))
-    saved = Answers(path=folder / "answers.npz", digest=save_arrays(folder / "answers.npz", answers))
+    reference = Answers(path=folder / "answers.npz", digest=save_arrays(folder / "answers.npz", answers))
     parity = Parity(rows=40, flips=0, largest_difference=0.0, worst_row=None, tolerance=1e-5)
     candidate = Candidate(runtime="onnxruntime", recipe="none", session={"threads": 1})
     evaluation = Evaluation(
-        rows=40, quality={}, reference={}, agreement=1.0, answers=saved,
+        rows=40, quality={}, reference={}, agreement=1.0, answers=reference,
         invariance=Invariance(rows=40, changed=0, largest_difference=0.0, worst_setting=""),
     )  # fmt: skip
     measurement = Measurement(
@@ -203,11 +209,15 @@ def _pieces(
             max_body_mib=1.0,
             golden_requests=8,
             code=shipment.source_digest(shipment.reached([SERVING])),
-            requirements=shipment.pinned([*SERVE_TIME, *OnnxRuntime.packages]),
+            requirements=shipment.pinned([*SERVE_TIME, *OnnxRuntime.packages, *getattr(processor, "packages", ())]),
         ),
         model=model,
         baseline=Baseline(
-            artifact=artifact, task=task, processor=workers.spec("processor", bound), parity=parity, reference=saved
+            artifact=artifact,
+            task=task,
+            processor=workers.spec("processor", bound, files if any(files.iterdir()) else None),
+            parity=parity,
+            reference=reference,
         ),
         trial=Trial(candidate=candidate, artifact=artifact, evaluation=evaluation),
         data=Data(evaluation=_rows(folder, "evaluation", rows), calibration=_rows(folder, "calibration", rows)),

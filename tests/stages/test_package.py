@@ -20,14 +20,18 @@ from fdpipe.artifacts import (
     GOLDEN_INPUT,
     GOLDEN_TOGETHER,
     CheckResult,
+    Cost,
     Manifest,
     Mark,
     Outcome,
     Ranges,
     Release,
+    Timing,
+    Traffic,
 )
 from fdpipe.content import from_json, tree_digest
 from fdpipe.errors import StageError
+from fdpipe.sizing import Wishes
 from fdpipe.stages.package import package
 from fdpipe.store import LocalStore
 from tests.serving import plugin, tiny
@@ -218,3 +222,22 @@ def test_it_serves_from_its_requirements_alone(release: Release, tmp_path: Path)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def test_the_sizes_are_derived_from_the_benchmark_and_belong_to_the_digest(
+    pieces: tiny.Pieces, store: LocalStore, release: Release
+) -> None:
+    assert manifest_of(release).traffic == Traffic(max_batch=1, cost=None), "nothing was measured"
+    timings = tuple(
+        Timing(batch=batch, calls=9, p50_ms=2 + batch / 2, p90_ms=9.0, p99_ms=9.0, rows_per_s=1.0, ratio=None)
+        for batch in (1, 8, 32)
+    )
+    measurement = replace(pieces.measured.measurements[0], timings=timings)
+    measured = replace(pieces.measured, measurements=(measurement,))
+    sized = replace(pieces, measured=measured).packaged(store)
+    traffic = manifest_of(sized).traffic
+    assert (traffic.cost, traffic.max_batch) == (Cost(call_ms=2.0, row_ms=0.5), 32)
+    assert sized.digest != release.digest
+    wished = replace(pieces.order, sizes=Wishes(max_batch=3, cache_mib=1.5))
+    traffic = manifest_of(replace(pieces, order=wished, measured=measured).packaged(store)).traffic
+    assert (traffic.max_batch, traffic.cache_mib) == (3, 1.5)

@@ -28,8 +28,8 @@ def test_a_right_service_is_proved_once_and_left_as_it_was(store: LocalStore, tm
     proof = prove(store, release)
     assert proof.holds
     assert proof.covers(release)
-    assert proof.protocols == ("bentoml", "oip-rest")
-    assert (proof.requests, proof.wrong) == (10, 0)
+    assert proof.protocols == ("bentoml", "oip-rest", "oip-grpc")
+    assert (proof.requests, proof.wrong) == (15, 0)
     assert proof.largest_difference < 1e-5
     assert tree_digest(release.path) == release.digest
     bento.require_free(stage.HOST, stage.FIRST_SPARE_PORT)
@@ -40,7 +40,7 @@ def test_a_right_service_is_proved_once_and_left_as_it_was(store: LocalStore, tm
 def test_a_wrong_answer_is_a_refusal(store: LocalStore, tmp_path: Path) -> None:
     proof = prove(store, tiny_release(tmp_path, golden_factor=2.001))
     assert not proof.holds
-    assert proof.wrong == 10, proof.reason
+    assert proof.wrong == 15, proof.reason
     assert "score is" in proof.reason
 
 
@@ -48,13 +48,21 @@ def test_a_limit_that_is_missed_is_a_refusal(store: LocalStore, tmp_path: Path) 
     release = tiny_release(tmp_path)
     proof = prove(store, release, Wanted(p99_ms=0.001))
     assert (proof.wrong, proof.holds) == (0, False)
-    assert proof.reason.startswith("10 of 10 golden requests were answered rightly; one caller's p99 is ")
+    assert proof.reason.startswith("15 of 15 golden requests were answered rightly; one caller's p99 is ")
     assert proof.reason.endswith("ms, service.p99_ms allows 0.001 ms")
+
+
+def test_what_does_not_keep_to_its_protocols_is_a_refusal(store: LocalStore, tmp_path: Path) -> None:
+    proof = prove(store, tiny_release(tmp_path, flaw="undescribed"))
+    assert (proof.wrong, proof.holds) == (0, False)
+    assert "checks of `fdpipe conformance`, first of all health: GET /v2/models/tiny/ready gives 404" in proof.refused
+    assert proof.reason.endswith(proof.refused)
 
 
 def test_what_is_wanted_is_what_the_benchmark_promised_and_the_settings_limit() -> None:
     service = ServiceSettings(p99_ms=20.0, requests_per_s=100.0)
-    found = stage.wanted(service, nothing_measured(Candidate(runtime="onnxruntime", recipe="none")), "none")
+    candidate = Candidate(runtime="onnxruntime", recipe="none")
+    found = stage.wanted(service, nothing_measured(candidate), candidate, batchable=True)
     assert found == Wanted(promised_ms=None, p99_ms=20.0, requests_per_s=100.0)
     with pytest.raises(ValueError, match="p99_ms must be above 0, or null"):
         ServiceSettings(p99_ms=0.0)
@@ -66,7 +74,7 @@ def test_two_proofs_at_once_leave_each_other_alone(home: Path, tmp_path: Path) -
     stores = [LocalStore(home / name) for name in ("one", "two")]
     with ThreadPoolExecutor() as pool:
         proofs = list(pool.map(lambda store: prove(store, release), stores))
-    assert [proof.reason for proof in proofs] == ["10 of 10 golden requests were answered rightly"] * 2
+    assert [proof.reason for proof in proofs] == ["15 of 15 golden requests were answered rightly"] * 2
 
 
 def test_a_service_that_does_not_start_is_a_refusal(store: LocalStore, tmp_path: Path) -> None:

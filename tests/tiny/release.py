@@ -19,7 +19,8 @@ WORDS = np.array(["a", "b", "", "d"])
 
 def tiny_release(store: Path, *, factor: float = 2.0, flaw: str = "", golden_factor: float | None = None) -> Release:
     """`factor` makes its content; `flaw` is `import` or `worker` for where it fails to start, `slow` for a start and `late`
-    for answers that take long; a `golden_factor` that is not the factor makes its answers wrong."""
+    for answers that take long, `undescribed` for a protocol without its metadata; a `golden_factor` that is not the factor
+    makes its answers wrong."""
     folder = store / f"release-{factor}-{flaw}"
     bento = folder / "bento"
     bento.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """The messages of the Open Inference Protocol V2 over gRPC, in a descriptor pool of their own.
 
 Clients of the protocol put their own copy of it into protobuf's default pool, where each name can stand only once; a process
-may hold both. `open_inference.proto` beside this file says the same for other languages, and a test compares the two.
+may hold both. serving/open_inference.proto says the same for other languages, and a test compares the two.
 """
 
 from typing import Any
