@@ -55,7 +55,7 @@ formats: $(FORMATS)
 	$(BIN)/python -m bench.formats; table=$$?; $(BIN)/python -m bench.architectures && exit $$table
 
 docs: $(READY)
-	$(BIN)/python -m bench.reference
+	$(BIN)/python -m bench.reference && $(BIN)/python -m bench.conformance
 
 clean:
 	rm -rf .venv build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

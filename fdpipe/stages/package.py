@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -212,7 +212,7 @@ def _manifest(
         runtime=workers.spec("runtime", order.runtime),
         monitors={name: workers.spec("monitor", one) for name, one in order.monitors.items()},
         inputs=model.inputs,
-        answers=tuple(_described(name, array) for name, array in answers.items()),
+        answers=tuple(_described(name, array, artifact.outputs) for name, array in answers.items()),
         input_ranges=_input_ranges(baseline, chosen, data),
         timeout_s=order.timeout_s,
         max_body_mib=order.max_body_mib,
@@ -220,9 +220,12 @@ def _manifest(
     )
 
 
-def _described(name: str, answer: np.ndarray) -> TensorSpec:
+def _described(name: str, answer: np.ndarray, outputs: Sequence[TensorSpec]) -> TensorSpec:
+    """An axis is symbolic where that of the model's own output of this name is: a few answers do not show it."""
     dtype = "string" if answer.dtype.kind in "OUS" else answer.dtype.name
-    return TensorSpec(name=name, dtype=dtype, shape=("rows", *answer.shape[1:]))
+    own = next((one.shape for one in outputs if one.name == name and len(one.shape) == answer.ndim), answer.shape)
+    axes = (axis if isinstance(axis, str) else size for axis, size in zip(own[1:], answer.shape[1:], strict=True))
+    return TensorSpec(name=name, dtype=dtype, shape=("rows", *axes))
 
 
 def _input_ranges(baseline: Baseline, chosen: Trial, data: Data) -> Mapping[str, tuple[float, float]]:
