@@ -80,7 +80,7 @@ def test_train_file(tmp_path: Path) -> None:
         roster.train_file(tmp_path, "digits")
     (folder / "train.py").touch()
     assert roster.train_file(tmp_path, "digits") == folder / "train.py"
-    with pytest.raises(ConfigError, match=r"'digit' is not in the roster .*did you mean digits"):
+    with pytest.raises(ConfigError, match=r"'digit' is not in the roster .*choose from digits"):
         roster.train_file(tmp_path, "digit")
 
 

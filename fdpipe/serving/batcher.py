@@ -30,6 +30,10 @@ NEWEST = 0.1
 """How much the newest gap between two requests weighs in the mean."""
 
 
+SPARE = 0.1
+"""This share of the time that a request has is left for what nobody foresees, before it is let in behind others."""
+
+
 @dataclass(slots=True, eq=False)
 class _UnderWay:
     batch: Sequence[Waiting]
@@ -67,7 +71,7 @@ class Batcher:
                 raise _overloaded(f"{rows} rows take the model {needed_s:.3g} s, {_left(deadline - now)}", needed_s)
             return
         wait_s = self._wait_s(now)
-        if now + wait_s + self._pace.ms(rows) / 1e3 > deadline:
+        if now + (wait_s + self._pace.ms(rows) / 1e3) / (1 - SPARE) > deadline:
             raise _overloaded(f"the requests before this one take {wait_s:.3g} s, {_left(deadline - now)}", wait_s)
 
     async def predict(self, records: Batch, deadline: float) -> Prediction:
@@ -107,6 +111,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         now = time.monotonic()
         self._expire(now)
+        self._give_up(now)
         while self._line.requests and len(self._under_way) < self._traffic.runs:
             if self._may_wait and self._waits(loop, now):
                 break
@@ -184,6 +189,14 @@ class Batcher:
         self._alarm, self._alarm_at = None, float("inf")
         self._expire(time.monotonic())
         self._set_alarm(asyncio.get_running_loop(), self._earliest())
+
+    def _give_up(self, now: float) -> None:
+        """What would not be done in time is not begun: under overload the model would compute it for nobody. Of one that is
+        alone this is not asked: it only seems so long as nothing newer is known of the pace."""
+        if self._line.requests > 1 or (self._line.requests and self._under_way):
+            late = self._line.take_late(now + self._pace.ms(1) / 1e3)
+            if late:
+                _tell_all(late, _overloaded("the requests before this one took longer than expected", self._wait_s(now)))
 
     def _expire(self, now: float) -> None:
         late = self._line.take_late(now)

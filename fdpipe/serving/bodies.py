@@ -6,7 +6,7 @@ from fdpipe.serving.call import Call, Headers
 from fdpipe.serving.refusal import Refusal
 
 MOST_MIB = 64
-"""All bodies of requests under way, in a worker; a single one may be larger."""
+"""All bodies of requests under way, in a worker, or twice the limit of one, if that is more; a single one may be larger."""
 
 _LONGEST_LENGTH = 20
 """Digits; Python refuses to read numbers of thousands of them."""
@@ -15,17 +15,20 @@ _LONGEST_LENGTH = 20
 class Bodies:
     """Used on the event loop of one worker. `limit` is in bytes, of one body."""
 
-    def __init__(self, limit: int, most: int = MOST_MIB * 2**20) -> None:
-        self._limit, self._most = limit, most
+    def __init__(self, limit: int, most: int | None = None) -> None:
+        self._limit = limit
+        self._most = max(MOST_MIB * 2**20, 2 * limit) if most is None else most
         self._held = 0
 
     async def read(self, headers: Headers, receive: Receive, call: Call) -> bytes:
-        """The body; refused as soon as its announced or actual size is too much."""
-        if announced := _announced(headers):
-            self._hold(announced, call)
+        """The body; refused as soon as its announced or actual size is too much. Only what has come takes from what others may
+        send: who announces much and sends nothing must not shut the service."""
+        self._require_within(_announced(headers))
         message = await receive()
-        body: bytes = message.get("body", b"")
-        if message["type"] != "http.request" or message.get("more_body", False) or len(body) != announced:
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            body: bytes = message.get("body", b"")
+            self._hold(len(body), call)
+        else:
             body = await self._rest(message, receive, call)
         call.is_read = True
         return body
@@ -49,16 +52,17 @@ class Bodies:
             message = await receive()
 
     def _hold(self, more: int, call: Call) -> None:
-        """So many bytes more have come, or are going to."""
-        if more <= 0:
-            return
-        if call.held_bytes + more > self._limit:
-            raise Refusal(f"the body is larger than {self._limit / 2**20:g} MiB", status=413, kind="too_large")
+        """So many bytes more have come."""
+        self._require_within(call.held_bytes + more)
         if self._held > call.held_bytes and self._held + more > self._most:
             text = f"{self._held / 2**20:.3g} MiB of other requests are here already: ask again later"
             raise Refusal(text, status=503, kind="overloaded", retry_after_s=1)
         call.held_bytes += more
         self._held += more
+
+    def _require_within(self, size: int) -> None:
+        if size > self._limit:
+            raise Refusal(f"the body is larger than {self._limit / 2**20:g} MiB", status=413, kind="too_large")
 
 
 def _announced(headers: Headers) -> int:

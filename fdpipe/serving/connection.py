@@ -14,6 +14,8 @@ _FRAMING = 8
 
 _REFUSAL = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
 
+_NEXT = "next request"
+
 _SMALL_BYTES = 65_536
 """A larger body is not copied to stand behind its head."""
 
@@ -71,21 +73,28 @@ class Connection(HttpToolsProtocol):
             self._require_bounded()
 
     def look(self, now: float) -> None:
-        """End it where the caller has owed the same for too long; between two requests that is uvicorn's to do. `now` is a time
-        of the event loop."""
+        """End it where the caller has owed the same for too long. `now` is a time of the event loop."""
         owed = self._owes()
         if owed != self._owed:
             self._owed, self._since = owed, now
-        elif owed is not False and now - self._since > self.limits.seconds:
+        elif owed is not False and now - self._since > self._patience(owed):
             self.transport.abort()
 
     def _owes(self) -> object:
-        """The rest of a head (None for that of the first request), or to take what is written; False for nothing."""
+        """The rest of a head (None for that of the first request), to take what is written, or the next request; False for
+        nothing."""
         if self.flow.write_paused:
             return self.cycle, self.transport.get_write_buffer_size()
-        if self.cycle is None or (self.cycle.response_complete and self._is_in_head()):
-            return self.cycle
-        return False
+        if self.cycle is None:
+            return None
+        if not self.cycle.response_complete:
+            return False
+        return self.cycle if self._is_in_head() else (self.cycle, _NEXT)
+
+    def _patience(self, owed: object) -> float:
+        """Seconds. uvicorn ends a pause, too, but no more once any byte has come in it: of a body that was refused, or none of
+        a request."""
+        return self.config.timeout_keep_alive if owed == (self.cycle, _NEXT) else self.limits.seconds
 
     def _is_in_head(self) -> bool:
         """Whether a request has begun, of which the head is not complete."""

@@ -30,6 +30,7 @@ class Figures:
     def begin(self) -> None:
         """A request has come."""
         self.in_flight += 1
+        self._tell_soon()
 
     def end(self, call: Call) -> None:
         """It has ended, as the call says; a status of 0 is that of a caller who has gone."""
@@ -45,7 +46,11 @@ class Figures:
         self._ended.append(exchange)
         if len(self._ended) >= MOST or self._held > MOST_BYTES:
             self.tell()
-        elif self._timer is None:
+        else:
+            self._tell_soon()
+
+    def _tell_soon(self) -> None:
+        if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(EVERY_S, self.tell)
 
     def tell(self) -> None:

@@ -6,7 +6,7 @@ balancers and to tools such as grpcurl.
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_g
 from fdpipe import open_inference
 from fdpipe.artifacts import Manifest
 from fdpipe.serving.health import Health
-from fdpipe.serving.oip_grpc import Methods
+from fdpipe.serving.oip_grpc import Methods, message, message_or_end
+from fdpipe.serving.refusal import Refusal
+from fdpipe.serving.statuses import refuse
 
 _IDENTITY_ONLY = 1
 """gRPC's set of compression algorithms as bits: a message that unpacks to more than its limit cannot be sent."""
@@ -49,7 +51,7 @@ class GrpcListener:
         """Listen, in clear text where there are no credentials; `OSError` where the port is taken."""
         before = _threads()
         server = grpc.aio.server(options=self._options())
-        server.add_generic_rpc_handlers((self._methods, *_standard(self._health)))
+        server.add_generic_rpc_handlers((self._methods, *_standard(self._health, self._drain_s)))
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
             if credentials is None:
@@ -109,7 +111,50 @@ def _give_way(threads: Iterable[int]) -> None:
             os.setpriority(os.PRIO_PROCESS, thread, niceness)
 
 
-def _standard(health: Health) -> list[Any]:
+class _InTime:
+    """A service of generated code whose callers' messages must come in so many seconds: gRPC itself would wait for ever."""
+
+    def __init__(self, handlers: Any, seconds: float) -> None:  # noqa: ANN401 - grpc has no types
+        self._handlers, self._seconds = handlers, seconds
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        """The handler, which reads for itself."""
+        found = self._handlers.service(details)
+        if found is None:
+            return None
+        forms = (found.request_deserializer, found.response_serializer)
+        if found.stream_stream:
+            return grpc.stream_stream_rpc_method_handler(self._of_many(found.stream_stream), *forms)
+        if found.unary_stream:
+            return grpc.stream_stream_rpc_method_handler(self._of_one(found.unary_stream), *forms)
+        return grpc.stream_unary_rpc_method_handler(self._of_one(found.unary_unary), *forms)
+
+    def _of_one(self, work: Any) -> Any:  # noqa: ANN401 - as above
+        async def handle(requests: object, context: grpc.aio.ServicerContext) -> Any:  # noqa: ANN401 - as above
+            try:
+                request = await message(context, self._seconds)
+            except Refusal as refusal:
+                await refuse(context, refusal, ())
+            return await work(request, context)
+
+        return handle
+
+    def _of_many(self, work: Any) -> Any:  # noqa: ANN401 - as above
+        async def each(context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+            try:
+                while (request := await message_or_end(context, self._seconds)) is not grpc.aio.EOF:
+                    yield request
+            except Refusal as refusal:
+                await refuse(context, refusal, ())
+
+        async def handle(requests: object, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+            async for reply in work(each(context), context):
+                yield reply
+
+        return handle
+
+
+def _standard(health: Health, seconds: float) -> list[Any]:
     """The handlers of the two standard services. Reflection shows our own messages, which are in a pool of their own."""
     for file in (health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR):
         open_inference.POOL.AddSerializedFile(file.serialized_pb)
@@ -118,7 +163,7 @@ def _standard(health: Health) -> list[Any]:
     health_pb2_grpc.add_HealthServicer_to_server(health, collected)
     servicer = reflection.aio.ReflectionServicer(names, pool=open_inference.POOL)
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, collected)
-    return collected.handlers
+    return [_InTime(one, seconds) for one in collected.handlers]
 
 
 _SERVICES = ((health_pb2.DESCRIPTOR, "Health"), (reflection_pb2.DESCRIPTOR, "ServerReflection"))

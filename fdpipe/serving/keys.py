@@ -66,7 +66,7 @@ class Guard:
                 self.keys.require(headers.get(b"authorization"), headers.get(b"x-api-key"))
             except Refusal as refusal:
                 if scope["type"] == "http":
-                    await self.application.refuse(scope, refusal, send, (WWW_AUTHENTICATE,))
+                    await self.application.refuse(scope, refusal, send, (WWW_AUTHENTICATE,), receive)
                 else:
                     await send({"type": "websocket.close", "code": 1008})
                 return

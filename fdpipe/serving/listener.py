@@ -4,6 +4,7 @@ import asyncio
 import functools
 import logging
 import os
+import signal
 import socket
 import ssl
 from collections.abc import Iterator
@@ -29,6 +30,10 @@ _KEEP_ALIVE_S = 65
 _TICKS = 10
 """uvicorn's server ticks ten times a second."""
 
+_LOOK_S = 1.0
+
+_DRAIN_S = 60.0
+
 
 def wanted_address() -> tuple[str, int] | None:
     """Where the Open Inference Protocol's own port is: beside BentoML's, which whoever starts the service tells; else None."""
@@ -46,11 +51,25 @@ class _Guest(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Called by uvicorn."""
         if counter % _TICKS == 0:
-            now = asyncio.get_running_loop().time()
-            for one in list(self.server_state.connections):
-                if isinstance(one, Connection):
-                    _look(one, now)
+            self.look()
         return await super().on_tick(counter)
+
+    def look(self) -> None:
+        """After every connection."""
+        now = asyncio.get_running_loop().time()
+        for one in list(self.server_state.connections):
+            if isinstance(one, Connection):
+                _look(one, now)
+
+    def abort(self) -> None:
+        """Whatever is still here; of requests whose callers have gone already what does not end by that."""
+        if connections := list(self.server_state.connections):
+            for one in connections:
+                one.transport.abort()
+            return
+        for task in list(self.server_state.tasks):
+            task.cancel()
+        self.force_exit = True
 
 
 class Listener:
@@ -79,14 +98,29 @@ class Listener:
         self.task: asyncio.Task[None] | None = None
 
     def start(self, host: str, port: int) -> None:
-        """Listen; `OSError` where the port is taken."""
+        """Listen; `OSError` where the port is taken. Where the server fails later, the process ends: nobody else notices."""
+        self.server.config.load()
         self.task = asyncio.get_running_loop().create_task(self.server.serve(sockets=[listening_socket(host, port)]))
+        self.task.add_done_callback(self._ended)
 
-    async def stop(self) -> None:
-        """Let the requests under way end, then close."""
-        if self.task is not None:
-            self.server.should_exit = True
-            await self.task
+    async def stop(self, drain_s: float = _DRAIN_S) -> None:
+        """Let the requests under way end, for so many seconds at most and while their callers take the answers, then close."""
+        if self.task is None:
+            return
+        self.server.should_exit = True
+        loop = asyncio.get_running_loop()
+        until = loop.time() + drain_s
+        while not self.task.done():
+            await asyncio.wait([self.task], timeout=min(_LOOK_S, max(0.1, until - loop.time())))
+            self.server.look()
+            if loop.time() >= until:
+                self.server.abort()
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()):
+            log.error("the server of the Open Inference Protocol's own port failed: %r", error)
+            if not self.server.should_exit:
+                os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _look(connection: Connection, now: float) -> None:

@@ -3,6 +3,7 @@
 The specification: github.com/kserve/open-inference-protocol.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -42,7 +43,7 @@ class Methods:
         self._trailing: Metadata = ((RELEASE, manifest.digest),)
         self._reads_metadata = vet is not None or manifest.traffic.cache_mib > 0
         self._handlers = {
-            f"{_PREFIX}ModelInfer": grpc.unary_unary_rpc_method_handler(self.infer),
+            f"{_PREFIX}ModelInfer": grpc.stream_unary_rpc_method_handler(self.infer),
             f"{_PREFIX}ServerLive": self._plain("ServerLive", self.server_live, vetted=False),
             f"{_PREFIX}ServerReady": self._plain("ServerReady", self.server_ready, vetted=False),
             f"{_PREFIX}ModelReady": self._plain("ModelReady", self.model_ready),
@@ -57,15 +58,17 @@ class Methods:
             return self._unknown(details.method.removeprefix(_PREFIX))
         return found
 
-    async def infer(self, raw: bytes, context: grpc.aio.ServicerContext) -> bytes:
-        """ModelInfer. A caller who goes cancels this very task, and with it what waits in the batcher."""
-        call = Call(PROTOCOL, time.monotonic() + self._seconds(context))
+    async def infer(self, requests: object, context: grpc.aio.ServicerContext) -> bytes:
+        """ModelInfer. A caller who goes cancels this very task, and with it what waits in the batcher. Its one message is read
+        here, not by gRPC, so that a refused caller's is not."""
+        seconds = self._seconds(context)
+        call = Call(PROTOCOL, time.monotonic() + seconds)
         self._figures.begin()
         try:
             if self._reads_metadata:
                 self._heed(context.invocation_metadata(), call)
             self._predictor.admit(call.deadline)
-            question, records = self._reader.read(raw)
+            question, records = self._reader.read(await message(context, seconds))
             if question.timeout_us:
                 wishes.hurry(call, question.timeout_us / 1e6)
             prediction = await self._predictor.predict(records, call)
@@ -127,17 +130,18 @@ class Methods:
         vet = self._vet if vetted else None
         asked, answered = open_inference.message(f"{method}Request"), open_inference.message(f"{method}Response")
 
-        async def handle(raw: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        async def handle(requests: object, context: grpc.aio.ServicerContext) -> bytes:
             try:
                 if vet is not None:
                     vet(context.invocation_metadata())
+                raw = await message(context, self._seconds(context))
                 reply = answered(**work(_parsed(asked, raw))).SerializeToString()
             except Exception as error:
                 await refuse(context, _told(error), self._trailing)
             context.set_trailing_metadata(self._trailing)
             return reply  # type: ignore[no-any-return]
 
-        return grpc.unary_unary_rpc_method_handler(handle)
+        return grpc.stream_unary_rpc_method_handler(handle)
 
     def _unknown(self, method: str) -> grpc.RpcMethodHandler:
         """For those that only some servers have, whether they send one message or many."""
@@ -147,6 +151,23 @@ class Methods:
             await refuse(context, Refusal(text, status=501), self._trailing)
 
         return grpc.stream_stream_rpc_method_handler(handle)
+
+
+async def message(context: grpc.aio.ServicerContext, seconds: float) -> Any:  # noqa: ANN401 - whatever the handler reads
+    """The caller's, which must be here whole in so many seconds."""
+    found = await message_or_end(context, seconds)
+    if found is grpc.aio.EOF:
+        raise Refusal("no message came")
+    return found
+
+
+async def message_or_end(context: grpc.aio.ServicerContext, seconds: float) -> Any:  # noqa: ANN401 - as above
+    """The next one of several, or gRPC's EOF."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await context.read()
+    except TimeoutError:
+        raise Refusal(f"the message did not come within {seconds:.3g} s", status=504, kind="timeout") from None
 
 
 def _told(error: Exception) -> Refusal:

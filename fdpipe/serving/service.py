@@ -86,7 +86,7 @@ def build_service(folder: Path) -> Any:  # noqa: ANN401 - bentoml has no types
         @bentoml.on_shutdown  # type: ignore[untyped-decorator]
         async def close(self) -> None:
             """Let the other ports' requests end, then give the model back."""
-            await asyncio.gather(listener.stop(), grpc_listener.stop())
+            await asyncio.gather(listener.stop(manifest.timeout_s), grpc_listener.stop(), return_exceptions=True)
             figures.tell()
             if sharing is not None:
                 await sharing.close()

@@ -14,7 +14,7 @@ import numpy as np
 
 from fdpipe import shipment, sizing, workers
 from fdpipe.access import EVERYONE
-from fdpipe.arrays import Batch, rows_in, save_arrays
+from fdpipe.arrays import Batch, save_arrays
 from fdpipe.artifacts import (
     GOLDEN_ANSWER,
     Artifact,
@@ -236,8 +236,8 @@ def _input_ranges(baseline: Baseline, chosen: Trial, data: Data) -> Mapping[str,
         return {}
     processor: Processor = workers.build_spec(baseline.processor)
     tensors = processor.prepare(data.calibration.load().features)
-    numbers = {name: array for name, array in tensors.items() if array.dtype.kind in "fiu" and rows_in(tensors)}
-    return {name: (float(np.nanmin(array)), float(np.nanmax(array))) for name, array in numbers.items()}
+    numbers = {name: array[np.isfinite(array)] for name, array in tensors.items() if array.dtype.kind in "fiu"}
+    return {name: (float(array.min()), float(array.max())) for name, array in numbers.items() if array.size}
 
 
 def _evidence(baseline: Baseline, chosen: Trial, measured: Measured, verdict: Verdict, order: ReleaseOrder) -> bytes:

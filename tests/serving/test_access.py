@@ -248,6 +248,37 @@ def test_deployed_with_tls_and_keys(digits: Served, folder: Path, monkeypatch: p
     assert bento.leftovers(home, release.service) == []
 
 
+def test_the_own_certificate_alone_is_taken(tmp_path: Path) -> None:
+    """And none that the authority in the same file has signed too."""
+    authority = Authority(tmp_path, "between")
+    own, other = authority.sign("own"), authority.sign("other")
+    chain = tmp_path / "chain.pem"
+    chain.write_bytes(own[0].read_bytes() + authority.path.read_bytes())
+    for certificate in (own[0], chain):
+        context = Access(certificate=str(certificate), key=str(own[1])).own_context()
+        assert context is not None
+        shaken_hands(context, own)
+        with pytest.raises(ssl.SSLCertVerificationError):
+            shaken_hands(context, other)
+    with pytest.raises(ssl.SSLError, match="has no certificate"):
+        Access(certificate=str(own[1]), key=str(own[1])).own_context()
+
+
+def shaken_hands(context: ssl.SSLContext, pair: tuple[Path, Path]) -> None:
+    """With a server that has this certificate, in memory."""
+    served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    served.load_cert_chain(*pair)
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    waiting = [context.wrap_bio(back, there), served.wrap_bio(there, back, server_side=True)]
+    while waiting:
+        for one in list(waiting):
+            try:
+                one.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+            waiting.remove(one)
+
+
 def test_what_belongs_together() -> None:
     for access in ({"certificate": "c"}, {"key": "k"}, {"client_ca": "a"}):
         with pytest.raises(ValueError, match="certificate and key"):

@@ -156,29 +156,34 @@ def test_bodies_of_another_kind(header: str, says: str) -> None:
     assert (reply.status_code, reply.json()) == (415, {"error": says})
 
 
-def test_who_is_not_admitted_is_refused_before_the_body_is_read() -> None:
+def test_who_is_not_admitted_is_refused_without_the_body() -> None:
     seen = Seen()
+    sent: list[int] = []
 
     def nobody(deadline: float) -> None:
         raise Refusal("later", status=503, kind="overloaded", retry_after_s=7)
 
-    async def call() -> httpx.Response:
+    async def pieces(count: int) -> AsyncIterator[bytes]:
+        for size in range(count):
+            sent.append(size)
+            yield b"x" * 1000
+
+    async def call() -> None:
         route = Route(method="POST", path="/v2/echo", protocol="oip_rest", handle=echo)
         figures = Figures([seen])
         app = Application([route, replace(route, method="GET")], LIMITED, figures, nobody)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://x") as client:
             assert (await client.get("/v2/echo")).status_code == 200
-            await client.post("/v2/echo", content=never())
-            reply = await client.post("/v2/echo", content=never())
+            whole = await client.post("/v2/echo", content=pieces(5))
+            assert (whole.status_code, whole.json(), whole.headers["retry-after"]) == (503, {"error": "later"}, "7")
+            assert sent.pop() == 4
+            assert "connection" not in whole.headers
+            sent.clear()
+            unread = await client.post("/v2/echo", content=pieces(5), headers={"expect": "100-continue"})
+            assert (unread.status_code, unread.headers["connection"], sent) == (503, "close", [])
         figures.tell()
-        return reply
 
-    async def never() -> AsyncIterator[bytes]:
-        raise AssertionError("the body was read")
-        yield b""
-
-    reply = asyncio.run(call())
-    assert (reply.status_code, reply.json(), reply.headers["retry-after"]) == (503, {"error": "later"}, "7")
+    asyncio.run(call())
     assert [(one.protocol, one.status, one.error) for one in seen.exchanges] == [("oip_rest", 503, "overloaded")] * 2
 
 

@@ -175,6 +175,25 @@ def test_what_would_be_late_is_refused_at_once() -> None:
     run(compute, Traffic(cost=Cost(call_ms=3000, row_ms=0)), work)
 
 
+def test_what_can_no_longer_be_in_time_is_not_begun() -> None:
+    compute = Doubles(gate=threading.Event())
+
+    async def work(batcher: Batcher) -> None:
+        first = asyncio.create_task(ask(batcher, 1))
+        await until(lambda: compute.calls == [1])
+        hopeless = asyncio.create_task(ask(batcher, 2, within_s=1.5))
+        patient = asyncio.create_task(ask(batcher, 3, 3, within_s=30))
+        await asyncio.sleep(1.1)
+        compute.gate.set()  # type: ignore[union-attr]
+        with pytest.raises(Refusal, match="longer than expected") as refused:
+            await hopeless
+        assert refused.value.status == 503
+        assert (await first, await patient) == ([2.0], [6.0, 6.0])
+
+    run(compute, Traffic(max_batch=2, cost=Cost(call_ms=500.0, row_ms=0.0)), work)
+    assert compute.calls == [1, 2]
+
+
 def test_at_idle_only_what_can_never_be_in_time_is_refused() -> None:
     async def work(batcher: Batcher) -> None:
         with pytest.raises(Refusal, match="3 rows take the model 30 s"):

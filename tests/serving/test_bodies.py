@@ -40,6 +40,26 @@ def test_a_single_body_may_be_larger_than_all_together() -> None:
     assert read(Bodies(limit=10, most=3), Call("test", 0.0), [b"abc", b"def"], 6) == b"abcdef"
 
 
+def test_who_announces_much_and_sends_nothing_takes_nothing_from_others() -> None:
+    async def inside() -> bytes:
+        bodies, forever = Bodies(limit=10, most=12), asyncio.Event()
+
+        async def nothing() -> dict[str, object]:
+            await forever.wait()
+            raise AssertionError
+
+        async def something() -> dict[str, object]:
+            return {"type": "http.request", "body": b"abcde"}
+
+        idle = asyncio.create_task(bodies.read([(b"content-length", b"10")], nothing, Call("test", 0.0)))
+        await asyncio.sleep(0)
+        body = await bodies.read([(b"content-length", b"5")], something, Call("test", 0.0))
+        idle.cancel()
+        return body
+
+    assert asyncio.run(inside()) == b"abcde"
+
+
 def test_one_that_is_announced_smaller_than_it_is() -> None:
     with pytest.raises(Refusal, match="larger than"):
         read(Bodies(limit=4), Call("test", 0.0), [b"abc", b"def"], 2)

@@ -33,7 +33,7 @@ from tests.tiny.release import free_triple
 
 WORKERS = 2
 INFER = "/v2/models/patient/infer"
-QUICK, LONG = 0, 150
+QUICK, LONG = 0, 1000
 SIZE = 512
 
 

@@ -419,6 +419,51 @@ def test_who_is_not_admitted(manifest: Manifest) -> None:
     assert beside(manifest, work, vet) == Code.UNAUTHENTICATED
 
 
+@pytest.mark.parametrize("method", ["ModelInfer", "ModelReady", "ServerMetadata"])
+def test_who_has_no_key_is_refused_before_the_message_is_read(manifest: Manifest, method: str) -> None:
+    def vet(metadata: Metadata) -> None:
+        raise Refusal("no key", status=401, kind="unauthenticated")
+
+    async def work(channel: grpc.aio.Channel) -> grpc.StatusCode:
+        return await channel.stream_unary(f"/{open_inference.SERVICE}/{method}")(timeout=20).code()
+
+    assert beside(replace(manifest, timeout_s=60.0), work, vet) == Code.UNAUTHENTICATED
+
+
+def test_overload_is_told_before_the_message_is_read(manifest: Manifest) -> None:
+    async def work(channel: grpc.aio.Channel) -> grpc.StatusCode:
+        return await channel.stream_unary(f"/{open_inference.SERVICE}/ModelInfer")(timeout=20).code()
+
+    assert beside(replace(manifest, timeout_s=60.0, traffic=Traffic(max_waiting=0)), work) == Code.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        *(f"{open_inference.SERVICE}/{one}" for one in open_inference.METHODS),
+        "grpc.health.v1.Health/Check",
+        "grpc.health.v1.Health/Watch",
+        "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ],
+)
+def test_a_message_that_does_not_come_is_not_waited_for(manifest: Manifest, method: str) -> None:
+    async def work(channel: grpc.aio.Channel) -> tuple[grpc.StatusCode, str]:
+        call = channel.stream_stream(f"/{method}")(timeout=20)
+        return await call.code(), await call.details()
+
+    found = beside(replace(manifest, timeout_s=0.2), work)
+    assert found == (Code.DEADLINE_EXCEEDED, "the message did not come within 0.2 s")
+
+
+def test_a_caller_who_sends_no_message(manifest: Manifest) -> None:
+    async def work(channel: grpc.aio.Channel) -> tuple[grpc.StatusCode, str]:
+        call = channel.stream_unary(f"/{open_inference.SERVICE}/ModelInfer")(timeout=20)
+        await call.done_writing()
+        return await call.code(), await call.details()
+
+    assert beside(manifest, work) == (Code.INVALID_ARGUMENT, "no message came")
+
+
 def test_who_watches_learns_of_the_end(manifest: Manifest) -> None:
     async def run() -> list[int]:
         listener = GrpcListener(Methods(Predictor(manifest), Figures([])), replace(manifest, timeout_s=60.0))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fdpipe import workers
-from fdpipe.arrays import load_arrays
+from fdpipe.arrays import load_arrays, save_arrays
 from fdpipe.artifacts import (
     GOLDEN_ANSWER,
     GOLDEN_INPUT,
@@ -26,6 +26,7 @@ from fdpipe.artifacts import (
     Outcome,
     Ranges,
     Release,
+    Rows,
     Timing,
     Traffic,
 )
@@ -163,6 +164,14 @@ def test_ranges_of_calibration_go_along(tmp_path: Path, pieces: tiny.Pieces, sto
     ranges = Ranges(method="minmax", rows=8, data_digest="0", values={"x": (-1, 1)}, inputs={"x": (-1, 1)})
     calibrated = replace(pieces, trial=replace(pieces.trial, ranges=ranges))
     assert manifest_of(calibrated.packaged(store)).input_ranges == {"x": (-1.0, 1.0)}
+
+
+def test_an_input_of_which_calibration_saw_nothing_has_no_range(tmp_path: Path, pieces: tiny.Pieces, store: LocalStore) -> None:
+    path = tmp_path / "missing.npz"
+    digest = save_arrays(path, {"x": np.full((8, 4), np.nan, np.float32)})
+    rows = Rows(role="calibration", path=path, digest=digest, count=8, labelled=False)
+    missing = replace(pieces, data=replace(pieces.data, calibration=rows))
+    assert manifest_of(missing.packaged(store)).input_ranges == {}
 
 
 def test_nothing_else_stays(release: Release, store: LocalStore, pieces: tiny.Pieces) -> None:
