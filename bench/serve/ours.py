@@ -34,7 +34,7 @@ def packaged(subject: Subject, folder: Path, timeout_s: float = TIMEOUT_S) -> Re
         candidate=measured.candidate, timings=timings, load_ms=1.0, first_call_ms=1.0, peak_rss_mib=None, size_bytes=1
     ),)  # fmt: skip
     one_core = replace(pieces.measured, measurements=measurements, machine=replace(pieces.measured.machine, cores=1))
-    order = replace(pieces.order, max_body_mib=MAX_BODY_MIB, timeout_s=timeout_s, sizes=Wishes(timeout_s=timeout_s))
+    order = replace(pieces.order, max_body_mib=MAX_BODY_MIB, sizes=Wishes(timeout_s=timeout_s))
     return replace(pieces, measured=one_core, order=order).packaged(LocalStore(folder / "store"))
 
 

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import fdpipe
 from bench.gate.kept import Kept
 from bench.gate.page import Row, tables
 from bench.serve import in_process, load, models, overload, page, rows
 from bench.serve.models import Subject
 from bench.serve.rows import Overload, Round
 from bench.serve.servers import BINARY, FIRST_PORT, HOST, IN_PROCESS, started
-from fdpipe import serving
 from fdpipe.bento import free_port
 from fdpipe.errors import FdpipeError
 from fdpipe.home import home, settle_environment
@@ -30,7 +30,13 @@ SECONDS = {"tiny": 1, "image": 2}
 _TELLS = ("page.py", "rows.py", "run.py")
 MEASURED = tuple(
     path
-    for path in sorted([*Path(__file__).parent.rglob("*.py"), *Path(serving.__file__).parent.glob("*.py")])
+    for path in sorted(
+        [
+            *Path(__file__).parent.rglob("*.py"),
+            *Path(__file__).parent.rglob("*.lua"),
+            *Path(fdpipe.__file__).parent.rglob("*.py"),
+        ]
+    )
     if path.parent != Path(__file__).parent or path.name not in _TELLS
 )
 """The code of which a change makes what was kept be made again."""

@@ -1,6 +1,6 @@
 """All checks, in their order, against one service."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import httpx
 
@@ -8,7 +8,7 @@ from fdpipe.conformance import description, invariants, loaded, others, probe, p
 from fdpipe.conformance.check import Check
 from fdpipe.conformance.remote import Remote
 from fdpipe.conformance.rest import Rest
-from fdpipe.conformance.result import Result, Verdict
+from fdpipe.conformance.result import Verdict
 from fdpipe.conformance.rows import Rows
 from fdpipe.conformance.subject import Load, Place, Subject
 from fdpipe.errors import SourceError
@@ -24,14 +24,8 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def nobody(result: Result) -> None:
-    """Tell nobody."""
-
-
-def run(
-    place: Place, load: Load | None = None, checks: Sequence[Check] = CHECKS, tell: Callable[[Result], None] = nobody
-) -> Verdict:
-    """The verdict; each result is told as it comes. `SourceError` where nobody answers, `ConfigError` where there are several
+def run(place: Place, load: Load | None = None, checks: Sequence[Check] = CHECKS) -> Verdict:
+    """The verdict. `SourceError` where nobody answers, `ConfigError` where there are several
     models and none is named, or where the golden file is none."""
     with _client(place) as client:
         try:
@@ -39,7 +33,7 @@ def run(
         except httpx.HTTPError as error:
             raise SourceError(f"{place.url} stopped answering: {type(error).__name__} {error}") from error
         try:
-            return _judged(subject, checks, tell)
+            return _judged(subject, checks)
         finally:
             if isinstance(subject.remote, Remote):
                 subject.remote.channel.close()
@@ -61,15 +55,12 @@ def quick(place: Place) -> Verdict:
     return run(place, checks=[one for one in CHECKS if one.quick])
 
 
-def _judged(subject: Subject, checks: Sequence[Check], tell: Callable[[Result], None]) -> Verdict:
-    results = []
-    for check in checks:
-        results.append(check.result(subject))
-        tell(results[-1])
+def _judged(subject: Subject, checks: Sequence[Check]) -> Verdict:
+    results = tuple(check.result(subject) for check in checks)
     asked = subject.rest if isinstance(subject.rest, Rest) else subject.remote
     return Verdict(
         url=subject.place.url,
         model="" if isinstance(asked, str) else asked.model,
         rows=subject.rows.told if isinstance(subject.rows, Rows) else subject.rows,
-        results=tuple(results),
+        results=results,
     )

@@ -180,9 +180,9 @@ class Application:
             if route is None:
                 raise self._nothing(scope)
             if receive is None:
-                return await route.handle(Asked(scope["method"], scope["path"], scope["headers"], b"", call))
+                return await route.handle(Asked(scope["headers"], b"", call))
             body = await self._bodies.read(scope["headers"], receive, call)
-            return await route.handle(Asked("POST", scope["path"], scope["headers"], body, call))
+            return await route.handle(Asked(scope["headers"], body, call))
         except Refusal as refusal:
             call.error = refusal.kind
             return told(refusal)

@@ -49,8 +49,6 @@ class Call:
 class Asked:
     """A request over HTTP, its body read whole."""
 
-    method: str
-    path: str
     headers: Headers
     body: bytes
     call: Call

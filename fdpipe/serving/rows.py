@@ -20,7 +20,6 @@ Cell = bytes
 _Rows = list[msgspec.Raw]
 _Named = list[dict[str, msgspec.Raw]]
 _Unnamed = list[list[msgspec.Raw]]
-_BASE64 = b"b64"
 
 
 class _Base64(msgspec.Struct, forbid_unknown_fields=True):

@@ -68,7 +68,6 @@ class ReleaseOrder:
     target: str
     runtime: Runtime
     monitors: Mapping[str, Monitor]
-    timeout_s: float
     max_body_mib: float
     golden_requests: int
     sizes: sizing.Wishes = sizing.Wishes()
@@ -87,7 +86,6 @@ def order(plan: Plan, trial: Trial, baseline: Baseline) -> ReleaseOrder:
         target=plan.target.name,
         runtime=runtime,
         monitors=plan.monitor,
-        timeout_s=plan.service.timeout_s,
         max_body_mib=plan.service.max_body_mib,
         golden_requests=plan.service.golden_requests,
         sizes=sizing.Wishes.of(plan.service),
@@ -214,7 +212,7 @@ def _manifest(
         inputs=model.inputs,
         answers=tuple(_described(name, array, artifact.outputs) for name, array in answers.items()),
         input_ranges=_input_ranges(baseline, chosen, data),
-        timeout_s=order.timeout_s,
+        timeout_s=order.sizes.timeout_s,
         max_body_mib=order.max_body_mib,
         versions=order.requirements,
     )

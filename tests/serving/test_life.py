@@ -72,7 +72,7 @@ def patient(folder: Path) -> tiny.Pieces:
     artifact = tiny.saved(folder, helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), inputs)
     rows = {"turns": np.arange(40) % 3}
     pieces = tiny.pieces_of(folder, "patient", artifact, inputs, rows, Plain(), Task.REGRESSION)
-    return replace(pieces, order=replace(pieces.order, timeout_s=60.0, sizes=Wishes(workers=WORKERS)))
+    return replace(pieces, order=replace(pieces.order, sizes=Wishes(workers=WORKERS)))
 
 
 @pytest.fixture(scope="module")

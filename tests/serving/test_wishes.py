@@ -11,7 +11,7 @@ from fdpipe.serving.refusal import Refusal
 
 def heeded(*headers: tuple[bytes, bytes]) -> Call:
     call = Call("test", time.monotonic() + 60)
-    wishes.heed(Asked("POST", "/", headers, b"", call))
+    wishes.heed(Asked(headers, b"", call))
     return call
 
 

@@ -42,6 +42,7 @@ from fdpipe.processor.none import Plain
 from fdpipe.processor.tabular import Tabular
 from fdpipe.processor.text import Text
 from fdpipe.runtime.onnxruntime import OnnxRuntime
+from fdpipe.sizing import Wishes
 from fdpipe.stages.package import SERVE_TIME, SERVING, ReleaseOrder, package
 from fdpipe.store import LocalStore
 
@@ -205,7 +206,7 @@ def pieces_of(
             target="cpu",
             runtime=OnnxRuntime(),
             monitors={"service": Service(), "host": Host(interval_s=0.2), "model": Model()},
-            timeout_s=10.0,
+            sizes=Wishes(timeout_s=10.0),
             max_body_mib=1.0,
             golden_requests=8,
             code=shipment.source_digest(shipment.reached([SERVING])),

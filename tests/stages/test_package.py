@@ -32,7 +32,6 @@ from fdpipe.artifacts import (
 )
 from fdpipe.content import from_json, tree_digest
 from fdpipe.errors import StageError
-from fdpipe.sizing import Wishes
 from fdpipe.stages.package import package
 from fdpipe.store import LocalStore
 from tests.serving import plugin, tiny
@@ -247,6 +246,6 @@ def test_the_sizes_are_derived_from_the_benchmark_and_belong_to_the_digest(
     traffic = manifest_of(sized).traffic
     assert (traffic.cost, traffic.max_batch) == (Cost(call_ms=2.0, row_ms=0.5), 32)
     assert sized.digest != release.digest
-    wished = replace(pieces.order, sizes=Wishes(max_batch=3, cache_mib=1.5))
+    wished = replace(pieces.order, sizes=replace(pieces.order.sizes, max_batch=3, cache_mib=1.5))
     traffic = manifest_of(replace(pieces, order=wished, measured=measured).packaged(store)).traffic
     assert (traffic.max_batch, traffic.cache_mib) == (3, 1.5)
